@@ -1,0 +1,36 @@
+# Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+# What the system provides. Optional parts that are missing are skipped with one line each.
+find_package(Threads REQUIRED)
+
+# oneDNN: int8 products of the CPU backend, on x86 with VNNI.
+find_package(dnnl QUIET CONFIG)
+if(NOT dnnl_FOUND)
+  message(STATUS "hatchery: oneDNN not found; the CPU backend uses its portable products only")
+endif()
+
+# Debian ships Highway with pkg-config files.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(highway REQUIRED IMPORTED_TARGET libhwy)
+
+if(HATCHERY_SERVICES)
+  find_package(Protobuf REQUIRED)
+  pkg_check_modules(grpc REQUIRED IMPORTED_TARGET grpc++)
+  pkg_check_modules(sqlite REQUIRED IMPORTED_TARGET sqlite3)
+  pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-cpp)
+  find_package(OpenSSL REQUIRED)
+  find_package(CLI11 REQUIRED CONFIG)
+  find_package(nlohmann_json REQUIRED CONFIG)
+  find_package(spdlog REQUIRED CONFIG)
+  find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+endif()
+
+if(HATCHERY_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(HATCHERY_BENCH)
+  find_package(benchmark QUIET CONFIG)
+  if(NOT benchmark_FOUND)
+    message(STATUS "hatchery: Google Benchmark not found; skipping bench/")
+    set(HATCHERY_BENCH OFF)
+  endif()
+endif()

@@ -1,0 +1,28 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "kernels/replica.h"
+
+namespace hatchery {
+
+// Who computes the int8 matrix products. All are bit-identical.
+enum class CpuProduct {
+  kAuto,      // kOneDnn where its effective instruction set has VNNI, else kPortable
+  kOneDnn,    // refused without VNNI: its int8 products saturate in 16 bits there
+  kPortable,  // Highway, any processor
+};
+
+struct CpuOptions {
+  unsigned threads = 0;  // 0: one a hardware thread
+  CpuProduct product = CpuProduct::kAuto;
+};
+
+// A replica at step 0 with initial weights, on this machine's processor. `data` may be empty for
+// replay, digest and sampling. Errors: an invalid spec, data too short, a product that this
+// processor cannot compute exactly.
+StatusOr<std::unique_ptr<Replica>> CreateCpuReplica(const JobSpec& spec, DataView data,
+                                                    const CpuOptions& options = {});
+
+}  // namespace hatchery
