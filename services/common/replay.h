@@ -1,0 +1,43 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Rebuilding weights from a journal alone: no data, no forward pass.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "kernels/replica.h"
+#include "kernels/status.h"
+#include "services/common/checkpoint.h"
+#include "services/common/journal.h"
+
+namespace hatchery {
+
+struct ReplayOptions {
+  uint32_t until_step = UINT32_MAX;  // stop when the replica is at this step
+  // The checkpoint to start from, of this journal's job; null: the weights of step 0, which the
+  // replica must hold (a fresh one does, unless the job starts from given weights).
+  const Checkpoint* start = nullptr;
+  // Called after every commit with the step reached; may be empty.
+  std::function<void(uint32_t)> progress;
+};
+
+struct ReplayResult {
+  uint32_t step = 0;
+  core::Digest digest;
+  uint64_t compared = 0;  // digests that were compared with the journal's
+  bool torn_tail = false;
+  std::optional<ClosingRecord> closing;  // if it was reached
+};
+
+// Brings `replica` to the journal's last step, or options.until_step, comparing every digest on the
+// way. kDataLoss names the step at which a digest differs; kInvalidArgument if until_step lies
+// beyond the journal.
+StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
+                              const ReplayOptions& options = {});
+
+// Pairs whose fitness is not 0, of `pairs`.
+uint32_t NonzeroPairs(const Commit& commit, uint32_t pairs);
+
+}  // namespace hatchery
