@@ -19,6 +19,7 @@ HATCHERY_HD constexpr int32_t ClipWeight(int32_t v) { return v < -127 ? -127 : v
 
 // floor(a / d) for d >= 1.
 HATCHERY_HD constexpr int32_t FloorDiv(int32_t a, int32_t d) { return a / d - (a % d < 0); }
+HATCHERY_HD constexpr int64_t FloorDiv(int64_t a, int64_t d) { return a / d - (a % d < 0); }
 
 // floor(sqrt(v)).
 HATCHERY_HD constexpr uint64_t SquareRoot(uint64_t v) {
@@ -37,9 +38,11 @@ HATCHERY_HD constexpr int32_t MatmulDivisor(uint32_t inputs) {
   return 16 * static_cast<int32_t>(SquareRoot(inputs));
 }
 
-// One output of matmul: `sum` is the dot product W x plus the perturbation of MatrixPerturbation.
-HATCHERY_HD constexpr int32_t MatmulOutput(int32_t sum, int32_t divisor) {
-  return Saturate(FloorDiv(sum, divisor));
+// One output of matmul: `sum` is the dot product W x plus the perturbation of MatrixPerturbation,
+// exact; Gaussian perturbations can take it past 32 bits.
+HATCHERY_HD constexpr int32_t MatmulOutput(int64_t sum, int32_t divisor) {
+  const int64_t quotient = FloorDiv(sum, int64_t{divisor});
+  return quotient < -128 ? -128 : quotient > 127 ? 127 : static_cast<int32_t>(quotient);
 }
 
 // What a pair's low-rank noise adds to one dot product of member sign `sign`: `product` is
