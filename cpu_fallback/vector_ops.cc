@@ -5,12 +5,13 @@
 
 #include <bit>
 
-// clang-format off: the order of these includes is what makes it work.
+// The order of these includes is what makes it work.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu_fallback/vector_ops.cc"
-#include "cpu_fallback/vector_ops-inl.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "cpu_fallback/vector_ops-inl.h"
 // clang-format on
 
 #if HWY_ONCE
