@@ -112,5 +112,7 @@ inline StreamSpan HeldOutStream(uint64_t held_out_bytes, uint32_t streams, uint3
 // OK if `data` is long enough for `spec`: at least one window, and two bytes a held-out stream
 // unless there is no held-out data at all.
 Status CheckData(const JobSpec& spec, const DataView& data);
+// The same, for data that is known by its size only.
+Status CheckDataSizes(const JobSpec& spec, uint64_t train_bytes, uint64_t held_out_bytes);
 
 }  // namespace hatchery
