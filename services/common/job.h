@@ -16,12 +16,12 @@ namespace hatchery {
 // A job with every field at its default: those of kernels/job_spec.h, no data.
 v1::Job DefaultJob();
 
-// The job's spec, validated; errors as ValidateJob's.
+// The job's spec, after checking everything but the data: every integer in its (range), enums
+// known, the fields fit together. An error names the dotted field, its value and unit, and the
+// allowed range.
 StatusOr<JobSpec> SpecFromJob(const v1::Job& job);
 
-// OK if the job can run: every integer in its (range), enums known, the fields fit together, the
-// data splits are consistent and long enough. An error names the dotted field, its value and unit,
-// and the allowed range.
+// OK if the job can run: SpecFromJob's checks, and the data splits are consistent and long enough.
 Status ValidateJob(const v1::Job& job);
 
 // OK if the two jobs have the same bytes: equal but for the name and the service fields. An error

@@ -1,0 +1,138 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/common/checkpoint.h"
+
+#include <cassert>
+#include <charconv>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "kernels/core/version.h"
+#include "kernels/model.h"
+#include "services/common/bytes.h"
+#include "services/common/job.h"
+
+namespace hatchery {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+// The reference reader's limit, too: a header of garbage must not become an allocation.
+constexpr uint64_t kMaxHeader = 100'000'000;
+
+// The header's entries for the tensors: contiguous, in contract order, without the padding that a
+// replica has between them.
+ordered_json TensorEntries(const Model& model) {
+  ordered_json entries = ordered_json::object();
+  uint64_t at = 0;
+  for (const Tensor& tensor : model.tensors()) {
+    ordered_json shape = ordered_json::array();
+    const bool vector = tensor.kind == TensorKind::kGain || tensor.kind == TensorKind::kBias;
+    if (!vector) shape.push_back(tensor.rows);
+    shape.push_back(tensor.columns);
+    entries[tensor.name] = {
+        {"dtype", "I8"}, {"shape", shape}, {"data_offsets", {at, at + tensor.elements()}}};
+    at += tensor.elements();
+  }
+  return entries;
+}
+
+std::string MetadataText(const json& metadata, const char* key) {
+  return metadata.contains(key) && metadata[key].is_string() ? metadata[key].get<std::string>()
+                                                             : "";
+}
+
+// Job, step and digest from the metadata.
+StatusOr<Checkpoint> DecodeMetadata(const json& header) {
+  if (!header.is_object() || !header.contains("__metadata__") ||
+      !header["__metadata__"].is_object())
+    return DataLoss("its header is damaged or not a checkpoint's");
+  const json& metadata = header["__metadata__"];
+  if (MetadataText(metadata, "format") != "hatchery")
+    return DataLoss("it is a safetensors file of another program");
+  const std::string contract = MetadataText(metadata, "contract");
+  if (contract != std::to_string(core::kContractVersion))
+    return FailedPrecondition("it was written under contract version '" + contract +
+                              "'; this program implements version " +
+                              std::to_string(core::kContractVersion));
+  Checkpoint checkpoint;
+  HATCHERY_ASSIGN_OR_RETURN(checkpoint.job, JobFromJson(MetadataText(metadata, "job")));
+  HATCHERY_ASSIGN_OR_RETURN(checkpoint.digest, ParseDigest(MetadataText(metadata, "digest")));
+  const std::string step = MetadataText(metadata, "step");
+  const auto [end, error] =
+      std::from_chars(step.data(), step.data() + step.size(), checkpoint.step);
+  if (error != std::errc() || end != step.data() + step.size())
+    return DataLoss("its step '" + step + "' is not a number");
+  return checkpoint;
+}
+
+StatusOr<Checkpoint> Decode(std::string_view bytes) {
+  ByteReader in(bytes);
+  const uint64_t header_bytes = in.Number<uint64_t>();
+  if (!in.ok() || header_bytes > kMaxHeader || header_bytes > bytes.size() - 8)
+    return DataLoss("it is truncated or not a safetensors file");
+  json header = json::parse(in.Bytes(header_bytes), nullptr, false);
+  HATCHERY_ASSIGN_OR_RETURN(Checkpoint checkpoint, DecodeMetadata(header));
+  HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(checkpoint.job));
+  const Model model(spec);
+  header.erase("__metadata__");
+  if (header != json(TensorEntries(model)))
+    return DataLoss("its tensors are not those of its job's model");
+  const std::string_view data = in.Rest();
+  if (data.size() != model.parameters())
+    return DataLoss("it holds " + std::to_string(data.size()) +
+                    " bytes of weights; its model has " + std::to_string(model.parameters()));
+  checkpoint.weights.assign(model.bytes(), 0);
+  uint64_t at = 0;
+  for (const Tensor& tensor : model.tensors()) {
+    std::memcpy(checkpoint.weights.data() + tensor.offset, data.data() + at, tensor.elements());
+    at += tensor.elements();
+  }
+  const core::Digest digest = DigestOfBytes(checkpoint.weights, 0);
+  if (!(digest == checkpoint.digest))
+    return DataLoss("its weights have digest " + FormatDigest(digest) + ", but it claims " +
+                    FormatDigest(checkpoint.digest));
+  return checkpoint;
+}
+
+}  // namespace
+
+std::string EncodeCheckpoint(const v1::Job& job, uint32_t step, std::span<const int8_t> weights) {
+  const auto spec = SpecFromJob(job);
+  assert(spec.ok());
+  const Model model(*spec);
+  assert(weights.size() == model.bytes());
+  ordered_json header;
+  header["__metadata__"] = {{"format", "hatchery"},
+                            {"contract", std::to_string(core::kContractVersion)},
+                            {"step", std::to_string(step)},
+                            {"digest", FormatDigest(DigestOfBytes(weights, 0))},
+                            {"job", JobToJson(job)}};
+  header.update(TensorEntries(model));
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  std::string bytes;
+  bytes.reserve(8 + text.size() + model.parameters());
+  PutNumber(bytes, uint64_t{text.size()});
+  bytes += text;
+  for (const Tensor& tensor : model.tensors())
+    bytes.append(reinterpret_cast<const char*>(weights.data()) + tensor.offset, tensor.elements());
+  return bytes;
+}
+
+StatusOr<Checkpoint> DecodeCheckpoint(std::string_view bytes, const std::string& name) {
+  auto checkpoint = Decode(bytes);
+  if (!checkpoint.ok())
+    return Status(checkpoint.status().code() == StatusCode::kFailedPrecondition
+                      ? StatusCode::kFailedPrecondition
+                      : StatusCode::kDataLoss,
+                  name + " is not a usable checkpoint: " + checkpoint.status().message());
+  return checkpoint;
+}
+
+StatusOr<Checkpoint> ReadCheckpoint(Disk& disk, const std::string& path) {
+  HATCHERY_ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(disk, path));
+  return DecodeCheckpoint(bytes, path);
+}
+
+}  // namespace hatchery

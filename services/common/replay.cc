@@ -1,0 +1,73 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/common/replay.h"
+
+#include <algorithm>
+#include <string>
+
+namespace hatchery {
+namespace {
+
+Status CompareDigest(const JournalReader& journal, Replica& replica, core::Digest expected) {
+  HATCHERY_ASSIGN_OR_RETURN(const core::Digest actual, replica.DigestOfAll());
+  if (actual == expected) return {};
+  return DataLoss("the replica at step " + std::to_string(replica.step()) + " has digest " +
+                  FormatDigest(actual) + ", but " + journal.path() + " says " +
+                  FormatDigest(expected));
+}
+
+// Applies a commit if the replica is at its step; earlier ones are in the checkpoint already.
+Status ReplayCommit(const JournalReader& journal, const CommitRecord& record, Replica& replica,
+                    ReplayResult& result) {
+  if (record.commit.step < replica.step()) return {};
+  HATCHERY_RETURN_IF_ERROR(CompareDigest(journal, replica, record.digest_before));
+  ++result.compared;
+  return replica.Apply(record.commit);
+}
+
+// The replica at the step to start from, compared with the journal where that is step 0.
+Status Start(const JournalReader& journal, Replica& replica, const ReplayOptions& options) {
+  if (options.start != nullptr)
+    HATCHERY_RETURN_IF_ERROR(replica.Restore(options.start->step, options.start->weights));
+  if (replica.step() == 0) return CompareDigest(journal, replica, journal.header().initial_digest);
+  return {};
+}
+
+}  // namespace
+
+StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
+                              const ReplayOptions& options) {
+  HATCHERY_RETURN_IF_ERROR(Start(journal, replica, options));
+  ReplayResult result;
+  JournalRecord record;
+  while (replica.step() < options.until_step || journal.next_step() < replica.step()) {
+    HATCHERY_ASSIGN_OR_RETURN(const auto outcome, journal.Next(record));
+    result.torn_tail = outcome == JournalReader::Outcome::kTornTail;
+    if (outcome != JournalReader::Outcome::kRecord) break;
+    if (const auto* commit = std::get_if<CommitRecord>(&record)) {
+      HATCHERY_RETURN_IF_ERROR(ReplayCommit(journal, *commit, replica, result));
+      if (options.progress) options.progress(replica.step());
+    } else if (const auto* closing = std::get_if<ClosingRecord>(&record)) {
+      HATCHERY_RETURN_IF_ERROR(CompareDigest(journal, replica, closing->digest));
+      ++result.compared;
+      result.closing = *closing;
+    }
+  }
+  if (journal.next_step() < replica.step())
+    return InvalidArgument("the checkpoint of step " + std::to_string(replica.step()) +
+                           " lies beyond " + journal.path() + ", which ends at step " +
+                           std::to_string(journal.next_step()));
+  if (options.until_step != UINT32_MAX && replica.step() < options.until_step)
+    return InvalidArgument(journal.path() + " ends at step " + std::to_string(replica.step()) +
+                           "; there is no step " + std::to_string(options.until_step));
+  result.step = replica.step();
+  HATCHERY_ASSIGN_OR_RETURN(result.digest, replica.DigestOfAll());
+  return result;
+}
+
+uint32_t NonzeroPairs(const Commit& commit, uint32_t pairs) {
+  const auto fitness = DecodeFitness(commit.encoding, commit.fitness, pairs);
+  return static_cast<uint32_t>(
+      std::count_if(fitness.begin(), fitness.end(), [](int8_t f) { return f != 0; }));
+}
+
+}  // namespace hatchery
