@@ -1,0 +1,26 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// The subcommands of `hatchery`: one file each, each adding itself to the command line.
+#pragma once
+
+#include <functional>
+
+#include "kernels/status.h"
+
+namespace CLI {
+class App;
+}
+
+namespace hatchery {
+
+// Makes `action` what the subcommand does. An error is printed as one line on stderr, and the
+// process exits with 1.
+void SetAction(CLI::App* subcommand, std::function<Status()> action);
+
+void AddDescribeCommand(CLI::App& app);
+void AddDataCommand(CLI::App& app);
+void AddEvalCommand(CLI::App& app);
+void AddSampleCommand(CLI::App& app);
+void AddDigestCommand(CLI::App& app);
+
+}  // namespace hatchery

@@ -1,0 +1,309 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/client/job_file.h"
+
+#include <google/protobuf/descriptor.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <numeric>
+
+#include "hatchery/v1/options.pb.h"
+#include "services/common/job.h"
+
+namespace hatchery {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// Fields of the proto that a job file does not set: `data` leads to them, or the client does.
+bool IsDerived(const FieldDescriptor& field) {
+  const std::string& name = field.name();
+  return name == "train" || name == "held_out" || name == "initial_digest" ||
+         name == "initial_sha256";
+}
+
+void CollectNames(const Descriptor& type, const std::string& prefix,
+                  std::vector<std::string>& names) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    if (IsDerived(field)) continue;
+    if (field.message_type() != nullptr)
+      CollectNames(*field.message_type(), prefix + field.name() + ".", names);
+    else
+      names.push_back(prefix + field.name());
+  }
+}
+
+std::vector<std::string> AllNames() {
+  std::vector<std::string> names = {"data.file", "data.held_out_file", "data.held_out_percent"};
+  CollectNames(*v1::Job::descriptor(), "", names);
+  return names;
+}
+
+size_t EditDistance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string Nearest(const std::string& name) {
+  const std::vector<std::string> names = AllNames();
+  return *std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
+    return EditDistance(name, a) < EditDistance(name, b);
+  });
+}
+
+std::string LowerCase(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+std::string EnumChoices(const EnumDescriptor& type) {
+  std::string choices;
+  for (int i = 0; i < type.value_count(); ++i)
+    choices += (i == 0 ? "" : " or ") + LowerCase(type.value(i)->name());
+  return choices;
+}
+
+template <typename T>
+bool ParseNumber(const std::string& text, T& value) {
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && at == end;
+}
+
+// Puts YAML into a JobFile. `origin` is the file's name, or empty for a --set.
+class Reader {
+ public:
+  Reader(std::string origin, JobFile& out) : origin_(std::move(origin)), out_(out) {}
+
+  Status ReadMap(const YAML::Node& map, Message& message, const std::string& prefix) {
+    if (!map.IsMap())
+      return Error(map, (prefix.empty() ? "the job" : prefix) + " must be a map of fields");
+    std::vector<std::string> seen;
+    for (const auto& entry : map) {
+      const std::string key = entry.first.as<std::string>("");
+      const std::string name = prefix.empty() ? key : prefix + "." + key;
+      if (std::find(seen.begin(), seen.end(), key) != seen.end())
+        return Error(entry.first, name + " is given twice; keep one");
+      seen.push_back(key);
+      HATCHERY_RETURN_IF_ERROR(ReadEntry(entry.first, entry.second, message, key, name));
+    }
+    return {};
+  }
+
+ private:
+  Status ReadEntry(const YAML::Node& key_node, const YAML::Node& value, Message& message,
+                   const std::string& key, const std::string& name) {
+    if (name == "data") return ReadData(value);
+    const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(key);
+    if (field == nullptr || IsDerived(*field))
+      return Error(key_node, "unknown field " + name + "; did you mean " + Nearest(name) + "?");
+    if (field->message_type() != nullptr)
+      return ReadMap(value, *message.GetReflection()->MutableMessage(&message, field), name);
+    if (!value.IsScalar()) return Error(value, name + " must be a single value");
+    if (name == "update.alpha_start") return ReadAlpha(value, name);
+    return ReadScalar(value, *field, message, name);
+  }
+
+  Status ReadScalar(const YAML::Node& node, const FieldDescriptor& field, Message& message,
+                    const std::string& name) {
+    const std::string& text = node.Scalar();
+    const auto* reflection = message.GetReflection();
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_STRING:
+        reflection->SetString(&message, &field, text);
+        return {};
+      case FieldDescriptor::CPPTYPE_ENUM: {
+        for (int i = 0; i < field.enum_type()->value_count(); ++i) {
+          const auto* value = field.enum_type()->value(i);
+          if (LowerCase(value->name()) != LowerCase(text)) continue;
+          reflection->SetEnum(&message, &field, value);
+          return {};
+        }
+        return Error(node,
+                     name + " is '" + text + "'; it must be " + EnumChoices(*field.enum_type()));
+      }
+      case FieldDescriptor::CPPTYPE_INT32: {
+        int32_t value;
+        if (!ParseNumber(text, value))
+          return Error(node, name + " is '" + text +
+                                 "'; it must be a whole number in [-2147483648, "
+                                 "2147483647]");
+        reflection->SetInt32(&message, &field, value);
+        return {};
+      }
+      default:
+        return ReadUnsigned(node, field, message, name);
+    }
+  }
+
+  Status ReadUnsigned(const YAML::Node& node, const FieldDescriptor& field, Message& message,
+                      const std::string& name) {
+    v1::Range range = field.options().GetExtension(v1::range);
+    const bool wide = field.cpp_type() == FieldDescriptor::CPPTYPE_UINT64;
+    if (range.max() == 0) range.set_max(wide ? UINT64_MAX : UINT32_MAX);
+    uint64_t value;
+    if (!ParseNumber(node.Scalar(), value) || value < range.min() || value > range.max()) {
+      const std::string& unit = field.options().GetExtension(v1::unit);
+      return Error(node, name + " is " + node.Scalar() + "; it must be a whole number in [" +
+                             std::to_string(range.min()) + ", " + std::to_string(range.max()) +
+                             "]" + (unit.empty() ? "" : " " + unit));
+    }
+    if (wide)
+      message.GetReflection()->SetUInt64(&message, &field, value);
+    else
+      message.GetReflection()->SetUInt32(&message, &field, static_cast<uint32_t>(value));
+    return {};
+  }
+
+  // People write alpha as a fraction; the job carries it in 1/65536.
+  Status ReadAlpha(const YAML::Node& node, const std::string& name) {
+    double fraction;
+    if (!ParseNumber(node.Scalar(), fraction) || !(fraction >= 1.0 / 65536) || fraction > 1)
+      return Error(node, name + " is " + node.Scalar() +
+                             "; it must be a fraction of the weights in [1/65536, 1]");
+    out_.job.mutable_update()->set_alpha_start(static_cast<uint32_t>(fraction * 65536 + 0.5));
+    return {};
+  }
+
+  Status ReadData(const YAML::Node& map) {
+    if (!map.IsMap()) return Error(map, "data must be a map of fields");
+    for (const auto& entry : map) {
+      const std::string key = entry.first.as<std::string>("");
+      const std::string name = "data." + key;
+      if (!entry.second.IsScalar()) return Error(entry.second, name + " must be a single value");
+      const std::string& text = entry.second.Scalar();
+      if (key == "file") {
+        out_.data_path = Resolve(text);
+      } else if (key == "held_out_file") {
+        out_.held_out_path = Resolve(text);
+      } else if (key == "held_out_percent") {
+        if (!ParseNumber(text, out_.held_out_percent) || out_.held_out_percent > 90)
+          return Error(entry.second,
+                       name + " is " + text + "; it must be a whole number in [0, 90] percent");
+      } else {
+        return Error(entry.first,
+                     "unknown field " + name + "; did you mean " + Nearest(name) + "?");
+      }
+    }
+    return {};
+  }
+
+  // Paths in a job file are relative to it, on a command line to the working directory.
+  std::string Resolve(const std::string& path) const {
+    if (origin_.empty() || path.empty()) return path;
+    return (std::filesystem::path(origin_).parent_path() / path).lexically_normal().string();
+  }
+
+  Status Error(const YAML::Node& node, const std::string& what) const {
+    if (origin_.empty()) return InvalidArgument("--set: " + what);
+    return InvalidArgument(origin_ + ":" + std::to_string(node.Mark().line + 1) + ": " + what);
+  }
+
+  const std::string origin_;
+  JobFile& out_;
+};
+
+Status ReadYaml(const std::string& path, JobFile& out) {
+  try {
+    const YAML::Node root = YAML::LoadFile(path);
+    if (root.IsNull()) return InvalidArgument(path + " is empty; a job needs at least steps");
+    return Reader(path, out).ReadMap(root, out.job, "");
+  } catch (const YAML::BadFile&) {
+    return NotFound("cannot read the job file " + path + "; give the path of a YAML file");
+  } catch (const YAML::Exception& error) {
+    return InvalidArgument(path + ":" + std::to_string(error.mark.line + 1) +
+                           ": not valid YAML: " + error.msg);
+  }
+}
+
+Status ApplySet(const std::string& set, JobFile& out) {
+  const size_t equals = set.find('=');
+  if (equals == std::string::npos || equals == 0)
+    return InvalidArgument("--set " + set + ": write it as field=value, e.g. noise.rank=2");
+  YAML::Node node(set.substr(equals + 1));
+  std::string name = set.substr(0, equals);
+  while (true) {  // a.b=v is the map {a: {b: v}}
+    const size_t dot = name.rfind('.');
+    YAML::Node map(YAML::NodeType::Map);
+    map[dot == std::string::npos ? name : name.substr(dot + 1)] = node;
+    node.reset(map);
+    if (dot == std::string::npos) break;
+    name.resize(dot);
+  }
+  return Reader("", out).ReadMap(node, out.job, "");
+}
+
+StatusOr<std::shared_ptr<const MappedFile>> OpenData(const std::string& field,
+                                                     const std::string& path) {
+  auto file = MappedFile::Open(path);
+  if (!file.ok()) return Status(file.status().code(), field + ": " + file.status().message());
+  if ((*file)->bytes().empty())
+    return InvalidArgument(field + ": " + path + " is empty; give a file with text in it");
+  return file;
+}
+
+v1::DataSplit Split(const MappedFile& file, const std::string& sha256, uint64_t begin,
+                    uint64_t end) {
+  v1::DataSplit split;
+  split.set_sha256(sha256);
+  split.set_file_bytes(file.bytes().size());
+  split.set_begin(begin);
+  split.set_end(end);
+  return split;
+}
+
+}  // namespace
+
+StatusOr<JobFile> ReadJobFile(const std::string& path, const std::vector<std::string>& sets) {
+  JobFile file;
+  file.job = DefaultJob();
+  HATCHERY_RETURN_IF_ERROR(ReadYaml(path, file));
+  for (const std::string& set : sets) HATCHERY_RETURN_IF_ERROR(ApplySet(set, file));
+  if (auto spec = SpecFromJob(file.job); !spec.ok())
+    return InvalidArgument(path + ": " + spec.status().message());
+  return file;
+}
+
+StatusOr<PreparedJob> PrepareJob(JobFile file, const std::string& data_override) {
+  const std::string field = data_override.empty() ? "data.file" : "--data";
+  const std::string path = data_override.empty() ? file.data_path : data_override;
+  if (path.empty())
+    return InvalidArgument("the job names no data; set data.file in it, or give --data FILE");
+  PreparedJob prepared;
+  HATCHERY_ASSIGN_OR_RETURN(prepared.train, OpenData(field, path));
+  const uint64_t size = prepared.train->bytes().size();
+  const std::string sha256 = prepared.train->Sha256Hex();
+  uint64_t train_end = size;
+  if (!file.held_out_path.empty()) {
+    HATCHERY_ASSIGN_OR_RETURN(prepared.held_out,
+                              OpenData("data.held_out_file", file.held_out_path));
+    *file.job.mutable_held_out() = Split(*prepared.held_out, prepared.held_out->Sha256Hex(), 0,
+                                         prepared.held_out->bytes().size());
+  } else if (file.held_out_percent > 0) {
+    train_end = size * (100 - file.held_out_percent) / 100;
+    prepared.held_out = prepared.train;
+    *file.job.mutable_held_out() = Split(*prepared.train, sha256, train_end, size);
+  }
+  *file.job.mutable_train() = Split(*prepared.train, sha256, 0, train_end);
+  HATCHERY_RETURN_IF_ERROR(ValidateJob(file.job));
+  prepared.job = std::move(file.job);
+  return prepared;
+}
+
+}  // namespace hatchery

@@ -1,0 +1,36 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "services/client/command.h"
+
+namespace hatchery {
+
+void SetAction(CLI::App* subcommand, std::function<Status()> action) {
+  subcommand->callback([action = std::move(action)] {
+    const Status status = action();
+    std::fflush(stdout);
+    if (status.ok()) return;
+    std::fprintf(stderr, "hatchery: %s\n", status.message().c_str());
+    throw CLI::RuntimeError(1);
+  });
+}
+
+}  // namespace hatchery
+
+int main(int argc, char** argv) {
+  CLI::App app("Trains neural networks by evolution strategies, exactly: same job, same bytes.",
+               "hatchery");
+  app.set_version_flag("--version", "hatchery " HATCHERY_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+
+  hatchery::AddDescribeCommand(app);
+  hatchery::AddEvalCommand(app);
+  hatchery::AddSampleCommand(app);
+  hatchery::AddDigestCommand(app);
+  hatchery::AddDataCommand(app);
+
+  CLI11_PARSE(app, argc, argv);
+  return 0;
+}
