@@ -1,0 +1,165 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/worker/executor.h"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "services/common/checkpoint.h"
+#include "services/common/convert.h"
+#include "services/common/job.h"
+#include "services/worker/known_answer.h"
+#include "services/worker/transfers.h"
+
+namespace hatchery::worker {
+
+Executor::Executor(v1::WorkerService::Stub& stub, Loader& loader, const BackendOptions& backend,
+                   EventQueue& events)
+    : stub_(stub),
+      loader_(loader),
+      backend_(backend),
+      events_(events),
+      thread_([this](std::stop_token ended) { Loop(std::move(ended)); }) {}
+
+Executor::~Executor() {
+  Cancel();
+  thread_.request_stop();
+  thread_.join();
+}
+
+void Executor::Start(Work work) {
+  {
+    const std::lock_guard lock(mutex_);
+    next_ = std::move(work);
+    cancel_ = std::stop_source();
+  }
+  changed_.notify_one();
+}
+
+void Executor::Cancel() {
+  std::stop_source cancel;
+  {
+    const std::lock_guard lock(mutex_);
+    cancel = cancel_;
+  }
+  cancel.request_stop();  // outside the lock: it runs callbacks
+}
+
+void Executor::Loop(std::stop_token ended) {
+  while (true) {
+    Work work;
+    std::stop_token stop;
+    {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait(lock, ended, [this] { return next_.has_value(); })) return;
+      work = *std::exchange(next_, std::nullopt);
+      stop = cancel_.get_token();
+    }
+    events_.Push(std::visit([&](const auto& kind) { return Do(kind, stop); }, work));
+  }
+}
+
+Completed Executor::Do(const Prove& work, std::stop_token stop) {
+  const StatusOr<core::Digest> digest = TrainKnownAnswer(work.task, work.data, backend_, stop);
+  if (!digest.ok()) return {.status = digest.status(), .digest = {}, .result = {}};
+  return {.status = {}, .digest = DigestToBytes(*digest), .result = {}};
+}
+
+Completed Executor::Do(const Load& work, std::stop_token stop) {
+  loaded_.reset();
+  StatusOr<LoadedJob> loaded = loader_.Load(work.job_id, work.job, std::move(stop));
+  if (!loaded.ok()) return {.status = loaded.status(), .digest = {}, .result = {}};
+  loaded_ = std::move(*loaded);
+  return WithReplica({});
+}
+
+Completed Executor::Do(const CatchUp& work, std::stop_token stop) {
+  return WithReplica(loader_.CatchUp(work.job_id, *loaded_, std::move(stop)));
+}
+
+Completed Executor::Do(const Apply& work, std::stop_token) {
+  return WithReplica(ApplyChecked(work.commit, *loaded_));
+}
+
+Completed Executor::Do(const Evaluate& work, std::stop_token stop) {
+  const auto start = std::chrono::steady_clock::now();
+  Completed done = WithReplica({});
+  done.status =
+      work.lease.has_pairs()
+          ? EvaluatePairs(work.lease.pairs(), std::move(stop), *done.result.mutable_scores())
+      : work.lease.has_held_out()
+          ? EvaluateHeldOut(work.lease.held_out(), std::move(stop), *done.result.mutable_held_out())
+          : InvalidArgument("the lease names no work that this worker knows; is it too old?");
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  done.result.set_seconds(seconds.count());
+  return done;
+}
+
+Status Executor::EvaluatePairs(const v1::PairRange& pairs, std::stop_token stop,
+                               v1::ShardScores& out) {
+  const JobSpec& spec = loaded_->replica->spec();
+  if (pairs.begin() >= pairs.end() || pairs.end() > spec.pairs()) {
+    return InvalidArgument("the job has pairs [0, " + std::to_string(spec.pairs()) + ")");
+  }
+  const Shard shard{pairs.begin(), pairs.end()};
+  std::vector<int32_t> scores(size_t{2} * shard.pairs());
+  HATCHERY_RETURN_IF_ERROR(loaded_->replica->Evaluate(shard, std::move(stop), scores));
+  out.set_begin(shard.begin);
+  out.set_end(shard.end);
+  if (spec.fitness == FitnessRule::kSign) {
+    const std::vector<uint8_t> trits = EncodeSigns(scores);
+    out.set_trits(trits.data(), trits.size());
+  } else {
+    out.mutable_scores()->Add(scores.begin(), scores.end());
+  }
+  out.set_score_sum(std::accumulate(scores.begin(), scores.end(), int64_t{0}));
+  return {};
+}
+
+Status Executor::EvaluateHeldOut(const v1::StreamRange& streams, std::stop_token stop,
+                                 v1::HeldOutSums& out) {
+  const uint32_t all = loaded_->replica->spec().held_out_streams;
+  if (streams.begin() > streams.end() || streams.end() > all) {
+    return InvalidArgument("the job has held-out streams [0, " + std::to_string(all) + ")");
+  }
+  // A job without held-out data asks for an empty range: only the digest is wanted.
+  if (streams.begin() == streams.end()) return {};
+  HATCHERY_ASSIGN_OR_RETURN(
+      const HeldOutSums sums,
+      loaded_->replica->Validate(streams.begin(), streams.end(), std::move(stop)));
+  out = HeldOutToProto(sums);
+  return {};
+}
+
+Completed Executor::Do(const Upload& work, std::stop_token) {
+  StatusOr<std::vector<int8_t>> weights = loaded_->replica->Snapshot();
+  if (!weights.ok()) return WithReplica(weights.status());
+  std::string bytes = EncodeCheckpoint(loaded_->job, work.step, *weights);
+  // One upload at a time: a new one waits for the last, so at most one copy is in memory.
+  if (upload_.joinable()) upload_.join();
+  upload_ = std::jthread([this, work, bytes = std::move(bytes)](std::stop_token stop) {
+    const Status sent = UploadCheckpoint(stub_, work.job_id, work.step, bytes, std::move(stop));
+    if (!sent.ok()) {
+      spdlog::error("the coordinator did not take the checkpoint of job {} at step {}: {}",
+                    work.job_id, work.step, sent.message());
+    }
+  });
+  return WithReplica({});
+}
+
+Completed Executor::Do(const Close&, std::stop_token) {
+  loaded_.reset();
+  return {};
+}
+
+Completed Executor::WithReplica(Status status) const {
+  return {.status = std::move(status),
+          .step = loaded_->replica->step(),
+          .digest = DigestToBytes(loaded_->digest),
+          .result = {}};
+}
+
+}  // namespace hatchery::worker

@@ -1,0 +1,78 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// hatchery-worker: evaluates shards for a coordinator.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <ctime>
+#include <thread>
+
+#include "services/worker/shell.h"
+
+namespace hatchery::worker {
+namespace {
+
+// Waits for SIGINT and SIGTERM, which every thread must have blocked, and asks for a clean stop.
+class SignalWatch {
+ public:
+  explicit SignalWatch(EventQueue& events) {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    thread_ = std::jthread([this, &events](std::stop_token stop) { Wait(stop, events); });
+  }
+
+ private:
+  void Wait(const std::stop_token& stop, EventQueue& events) {
+    const timespec pause{0, 100'000'000};
+    while (!stop.stop_requested()) {
+      const int signal = sigtimedwait(&signals_, nullptr, &pause);
+      if (signal == SIGINT) events.Push(StopRequested{"interrupted"});
+      if (signal == SIGTERM) events.Push(StopRequested{"terminated"});
+    }
+  }
+
+  sigset_t signals_;
+  std::jthread thread_;
+};
+
+int Main(int argc, char** argv) {
+  WorkerOptions options;
+  CLI::App app("Evaluates shards of the population for a hatchery coordinator.");
+  app.set_version_flag("--version", "hatchery-worker " HATCHERY_VERSION);
+  app.add_option("--coordinator", options.coordinator, "address of the coordinator, HOST:PORT")
+      ->capture_default_str();
+  app.add_option("--backend", options.backend.name, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--threads", options.backend.threads,
+                 "threads of the CPU backend; 0: one a hardware thread")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_option("--cache-dir", options.cache_directory,
+                 "fetched data files (default: $XDG_CACHE_HOME/hatchery or ~/.cache/hatchery)");
+  app.add_option("--data", options.files,
+                 "a data file of this machine, used for any job that names its hash; repeatable");
+  app.add_option("--name", options.name, "name to show to people (default: HOST/PID)");
+  app.add_option("--retry-seconds", options.retry_seconds,
+                 "give up after so long without a coordinator; 0: never")
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+
+  spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-worker"));
+  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  EventQueue events;
+  const SignalWatch signals(events);
+  const StatusOr<int> code = RunWorker(options, events);
+  if (code.ok()) return *code;
+  spdlog::error("hatchery-worker cannot start: {}", code.status().message());
+  return 1;
+}
+
+}  // namespace
+}  // namespace hatchery::worker
+
+int main(int argc, char** argv) { return hatchery::worker::Main(argc, argv); }

@@ -1,0 +1,28 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/status.h"
+#include "services/common/backend.h"
+#include "services/worker/event_queue.h"
+
+namespace hatchery::worker {
+
+struct WorkerOptions {
+  std::string coordinator = "127.0.0.1:7070";
+  std::string name;             // empty: host and process
+  std::string cache_directory;  // empty: under XDG_CACHE_HOME, else ~/.cache
+  std::vector<std::string> files;
+  BackendOptions backend;
+  uint32_t retry_seconds = 0;
+};
+
+// Runs a worker until it ends: drives the session with a real clock, stream and replica. Others may
+// push events, StopRequested above all. Returns the process's exit status; an error if the worker
+// cannot even start.
+StatusOr<int> RunWorker(const WorkerOptions& options, EventQueue& events);
+
+}  // namespace hatchery::worker
