@@ -18,16 +18,6 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
-Status CheckInteger(const std::string& name, const FieldDescriptor& field, uint64_t value) {
-  if (!field.options().HasExtension(v1::range)) return {};
-  const v1::Range& range = field.options().GetExtension(v1::range);
-  if (value >= range.min() && value <= range.max()) return {};
-  const std::string unit = field.options().GetExtension(v1::unit);
-  return InvalidArgument(name + " is " + std::to_string(value) + (unit.empty() ? "" : " " + unit) +
-                         "; it must be in [" + std::to_string(range.min()) + ", " +
-                         std::to_string(range.max()) + "]");
-}
-
 std::string NamesOf(const EnumDescriptor& type) {
   std::string names;
   for (int i = 0; i < type.value_count(); ++i)
@@ -163,6 +153,17 @@ v1::Job DefaultJob() {
   job.set_held_out_streams(spec.held_out_streams);
   job.set_checkpoints_kept(3);
   return job;
+}
+
+Status CheckInteger(const std::string& name, const google::protobuf::FieldDescriptor& field,
+                    uint64_t value) {
+  if (!field.options().HasExtension(v1::range)) return {};
+  const v1::Range& range = field.options().GetExtension(v1::range);
+  if (value >= range.min() && value <= range.max()) return {};
+  const std::string unit = field.options().GetExtension(v1::unit);
+  return InvalidArgument(name + " is " + std::to_string(value) + (unit.empty() ? "" : " " + unit) +
+                         "; it must be in [" + std::to_string(range.min()) + ", " +
+                         std::to_string(range.max()) + "]");
 }
 
 StatusOr<JobSpec> SpecFromJob(const v1::Job& job) {

@@ -64,6 +64,16 @@ StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
   return result;
 }
 
+Status RestoreInitial(Disk& disk, const RunDir& run, const v1::Job& job, Replica& replica) {
+  if (job.initial_digest().empty())
+    return replica.Restore(0, InitialWeights(replica.model(), replica.spec().seed));
+  HATCHERY_ASSIGN_OR_RETURN(const Checkpoint initial, ReadCheckpoint(disk, run.initial_path()));
+  if (FormatDigest(initial.digest) != job.initial_digest() ||
+      initial.weights.size() != replica.model().bytes())
+    return DataLoss(run.initial_path() + " does not hold the weights that the job starts from");
+  return replica.Restore(0, initial.weights);
+}
+
 uint32_t NonzeroPairs(const Commit& commit, uint32_t pairs) {
   const auto fitness = DecodeFitness(commit.encoding, commit.fitness, pairs);
   return static_cast<uint32_t>(

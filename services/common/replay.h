@@ -11,6 +11,7 @@
 #include "kernels/status.h"
 #include "services/common/checkpoint.h"
 #include "services/common/journal.h"
+#include "services/common/run_dir.h"
 
 namespace hatchery {
 
@@ -36,6 +37,10 @@ struct ReplayResult {
 // beyond the journal.
 StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
                               const ReplayOptions& options = {});
+
+// Brings a fresh replica to the weights of step 0: the seed's, or, if the job starts from given
+// weights, those of DIR/initial.safetensors, whose digest must be the job's.
+Status RestoreInitial(Disk& disk, const RunDir& run, const v1::Job& job, Replica& replica);
 
 // Pairs whose fitness is not 0, of `pairs`.
 uint32_t NonzeroPairs(const Commit& commit, uint32_t pairs);

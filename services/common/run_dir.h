@@ -16,6 +16,7 @@ namespace hatchery {
 // lay them out:
 //   DIR/journal.hatchery
 //   DIR/checkpoints/step-0000000480.safetensors
+//   DIR/initial.safetensors     if the job starts from given weights
 class RunDir {
  public:
   // `disk` must outlive this.
@@ -23,6 +24,7 @@ class RunDir {
 
   const std::string& path() const { return directory_; }
   std::string journal_path() const { return directory_ + "/journal.hatchery"; }
+  std::string initial_path() const { return directory_ + "/initial.safetensors"; }
   std::string checkpoint_path(uint32_t step) const;
   bool HasJournal() const { return disk_->Exists(journal_path()); }
 
