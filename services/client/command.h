@@ -22,5 +22,7 @@ void AddDataCommand(CLI::App& app);
 void AddEvalCommand(CLI::App& app);
 void AddSampleCommand(CLI::App& app);
 void AddDigestCommand(CLI::App& app);
+void AddTrainCommand(CLI::App& app);
+void AddReplayCommand(CLI::App& app);
 
 }  // namespace hatchery

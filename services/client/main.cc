@@ -26,8 +26,10 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
 
   hatchery::AddDescribeCommand(app);
+  hatchery::AddTrainCommand(app);
   hatchery::AddEvalCommand(app);
   hatchery::AddSampleCommand(app);
+  hatchery::AddReplayCommand(app);
   hatchery::AddDigestCommand(app);
   hatchery::AddDataCommand(app);
 

@@ -7,29 +7,23 @@
 namespace hatchery {
 namespace {
 
-Status CompareDigest(const JournalReader& journal, Replica& replica, core::Digest expected) {
+// Compares the replica with what the journal says of its step.
+Status CompareDigest(const JournalReader& journal, Replica& replica, core::Digest expected,
+                     const ReplayOptions& options) {
   HATCHERY_ASSIGN_OR_RETURN(const core::Digest actual, replica.DigestOfAll());
-  if (actual == expected) return {};
-  return DataLoss("the replica at step " + std::to_string(replica.step()) + " has digest " +
-                  FormatDigest(actual) + ", but " + journal.path() + " says " +
-                  FormatDigest(expected));
-}
-
-// Applies a commit if the replica is at its step; earlier ones are in the checkpoint already.
-Status ReplayCommit(const JournalReader& journal, const CommitRecord& record, Replica& replica,
-                    ReplayResult& result) {
-  if (record.commit.step < replica.step()) return {};
-  HATCHERY_RETURN_IF_ERROR(CompareDigest(journal, replica, record.digest_before));
-  ++result.compared;
-  return replica.Apply(record.commit);
+  if (!(actual == expected))
+    return DataLoss("the replica at step " + std::to_string(replica.step()) + " has digest " +
+                    FormatDigest(actual) + ", but " + journal.path() + " says " +
+                    FormatDigest(expected));
+  return options.on_digest ? options.on_digest(replica.step(), actual) : Status();
 }
 
 // The replica at the step to start from, compared with the journal where that is step 0.
 Status Start(const JournalReader& journal, Replica& replica, const ReplayOptions& options) {
   if (options.start != nullptr)
     HATCHERY_RETURN_IF_ERROR(replica.Restore(options.start->step, options.start->weights));
-  if (replica.step() == 0) return CompareDigest(journal, replica, journal.header().initial_digest);
-  return {};
+  if (replica.step() != 0) return {};
+  return CompareDigest(journal, replica, journal.header().initial_digest, options);
 }
 
 }  // namespace
@@ -44,10 +38,13 @@ StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
     result.torn_tail = outcome == JournalReader::Outcome::kTornTail;
     if (outcome != JournalReader::Outcome::kRecord) break;
     if (const auto* commit = std::get_if<CommitRecord>(&record)) {
-      HATCHERY_RETURN_IF_ERROR(ReplayCommit(journal, *commit, replica, result));
-      if (options.progress) options.progress(replica.step());
+      // Earlier ones are in the checkpoint already.
+      if (commit->commit.step < replica.step()) continue;
+      HATCHERY_RETURN_IF_ERROR(CompareDigest(journal, replica, commit->digest_before, options));
+      HATCHERY_RETURN_IF_ERROR(replica.Apply(commit->commit));
+      ++result.compared;
     } else if (const auto* closing = std::get_if<ClosingRecord>(&record)) {
-      HATCHERY_RETURN_IF_ERROR(CompareDigest(journal, replica, closing->digest));
+      HATCHERY_RETURN_IF_ERROR(CompareDigest(journal, replica, closing->digest, options));
       ++result.compared;
       result.closing = *closing;
     }

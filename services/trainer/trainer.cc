@@ -107,7 +107,13 @@ Status Trainer::Run(std::stop_token stop) {
     return {};
   }
   HATCHERY_ASSIGN_OR_RETURN(held_out_, Measure(stop));
-  while (step() < job_.steps()) HATCHERY_RETURN_IF_ERROR(Step(stop));
+  while (step() < job_.steps()) {
+    const Status status = Step(stop);
+    if (status.code() == StatusCode::kCancelled)
+      return Cancelled("stopped at step " + std::to_string(step()) + " of " +
+                       std::to_string(job_.steps()) + "; run the same command again to go on");
+    HATCHERY_RETURN_IF_ERROR(status);
+  }
   HATCHERY_RETURN_IF_ERROR(StoreCheckpointIfDue());
   ClosingRecord closing;
   closing.step = step();
