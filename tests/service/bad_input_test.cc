@@ -1,0 +1,128 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Bad input: one clear line, a non-zero exit, nothing lost.
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
+#include "tests/service/cluster.h"
+
+namespace hatchery::test {
+namespace {
+
+class BadInput : public Cluster {
+ protected:
+  // One line that names `what`, and a failing exit.
+  void ExpectRefusal(const Finished& run, const std::string& what) {
+    EXPECT_GT(run.code, 0) << run.out;
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+    EXPECT_NE(run.err.find(what), std::string::npos) << run.err;
+  }
+  Finished Train(const std::string& job, std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {"train", Path(job), "--out", Path("run")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Client(arguments);
+  }
+};
+
+TEST_F(BadInput, JobFiles) {
+  WriteFile("broken.yaml", "name: x\nmodel: [\n");
+  ExpectRefusal(Train("broken.yaml"), "broken.yaml:");
+  WriteJob("unknown.yaml", "popluation: 12\n");
+  ExpectRefusal(Train("unknown.yaml"), "did you mean population");
+  WriteJob("range.yaml", "noise:\n  rank: 9\n");
+  ExpectRefusal(Train("range.yaml"), "range.yaml:11: noise.rank is 9");
+  ExpectRefusal(Train("job.yaml", {"--set", "group_size=7"}), "group_size");
+  ExpectRefusal(Train("job.yaml", {"--set", "group_size=64"}), "not a multiple of group_size 64");
+  ExpectRefusal(Train("missing.yaml"), "missing.yaml");
+}
+
+TEST_F(BadInput, DataFiles) {
+  ExpectRefusal(Train("job.yaml", {"--data", Path("missing.bin")}), "missing.bin");
+  WriteFile("empty.bin", "");
+  ExpectRefusal(Train("job.yaml", {"--data", Path("empty.bin")}), "empty");
+  WriteFile("short.bin", "too short for a window");
+  ExpectRefusal(Train("job.yaml", {"--data", Path("short.bin")}), "window");
+}
+
+TEST_F(BadInput, RunDirectoryOfAnotherJob) {
+  ASSERT_EQ(Train("job.yaml", {"--set", "steps=2"}).code, 0);
+  ExpectRefusal(Train("job.yaml", {"--set", "steps=2", "--set", "noise.seed=8"}), "seed");
+}
+
+TEST_F(BadInput, DamagedJournalAndCheckpoint) {
+  ASSERT_EQ(Train("job.yaml", {"--set", "steps=4"}).code, 0);
+  const std::string journal = Path("run/journal.hatchery");
+  const auto size = std::filesystem::file_size(journal);
+  {
+    std::FILE* file = std::fopen(journal.c_str(), "r+b");
+    std::fseek(file, static_cast<long>(size / 2), SEEK_SET);
+    const int byte = std::fgetc(file);
+    std::fseek(file, static_cast<long>(size / 2), SEEK_SET);
+    std::fputc(byte ^ 4, file);
+    std::fclose(file);
+  }
+  ExpectRefusal(Client({"replay", Path("run"), "--verify"}), "journal.hatchery");
+  const std::string checkpoint = Path("run/checkpoints/step-0000000004.safetensors");
+  std::filesystem::resize_file(checkpoint, std::filesystem::file_size(checkpoint) - 1);
+  ExpectRefusal(Client({"digest", Path("run")}), "step-0000000004.safetensors");
+}
+
+TEST_F(BadInput, NoCoordinator) {
+  ExpectRefusal(Client({"jobs", "--coordinator", Address()}), Address());
+  ExpectRefusal(Client({"submit", Path("job.yaml"), "--coordinator", Address()}), Address());
+}
+
+TEST_F(BadInput, PortInUseAndDataDirectoryInUse) {
+  Process coordinator = StartCoordinator();
+  const Finished port = RunProgram(
+      {"hatchery-coordinator", "--listen", Address(), "--data-dir", Path("other")}, Path("second"));
+  EXPECT_GT(port.code, 0);
+  EXPECT_NE(port.err.find(Address()), std::string::npos) << port.err;
+  const Finished directory =
+      RunProgram({"hatchery-coordinator", "--listen", "127.0.0.1:" + std::to_string(FreePort()),
+                  "--data-dir", Path("data")},
+                 Path("third"));
+  EXPECT_GT(directory.code, 0);
+  EXPECT_NE(directory.err.find(Path("data")), std::string::npos) << directory.err;
+}
+
+TEST_F(BadInput, UnknownJobs) {
+  Process coordinator = StartCoordinator();
+  ExpectRefusal(Client({"pause", "nonesuch", "--coordinator", Address()}), "nonesuch");
+  ExpectRefusal(Client({"fetch", "nonesuch", "--out", Path("x"), "--coordinator", Address()}),
+                "nonesuch");
+}
+
+// The journal stops growing in mid-run: the job pauses with the reason; with room again it goes on
+// to the same bytes.
+TEST_F(BadInput, FullDiskLosesNothing) {
+  Process w1 = StartWorker("w1");
+  std::string id;
+  {
+    // Room for the data file and some of the journal; checkpoints are switched off.
+    Process coordinator = StartCoordinator({.file_bytes = 60'000});
+    id = Submit("job.yaml", {"--set", "checkpoint_every=0", "--set", "population=6000"});
+    WaitForState(id, "paused");
+    EXPECT_NE(Job(id).value("reason", "").find("journal"), std::string::npos)
+        << Job(id).value("reason", "");
+    EXPECT_GT(Job(id).at("step").get<uint32_t>(), 0u);
+    EXPECT_LT(Job(id).at("step").get<uint32_t>(), static_cast<uint32_t>(kSteps));
+    coordinator.Signal(SIGTERM);
+    ASSERT_EQ(coordinator.Wait(std::chrono::seconds(20)), 0);
+  }
+  Process coordinator = StartCoordinator();
+  ASSERT_EQ(Client({"resume", id, "--coordinator", Address()}).code, 0);
+  WaitForState(id, "finished");
+  WriteJob("same.yaml");
+  const Finished trained =
+      Client({"train", Path("same.yaml"), "--out", Path("same"), "--set", "population=6000"},
+             std::chrono::seconds(180));
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const Finished digest = Client({"digest", Path("same"), "--json"});
+  EXPECT_EQ(FetchDigest(id), nlohmann::json::parse(digest.out).at("digest"));
+}
+
+}  // namespace
+}  // namespace hatchery::test

@@ -1,0 +1,60 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Real programs, started and killed by tests.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hatchery::test {
+
+// A running program of build/bin, killed when this goes out of scope.
+class Process {
+ public:
+  struct Limits {
+    // Largest file that the program may write, in bytes; 0: none. Stands for a full disk.
+    uint64_t file_bytes = 0;
+  };
+
+  // Starts `arguments[0]` from the directory of the built programs; stdout and stderr go to files
+  // `output_prefix`.out and .err.
+  Process(const std::vector<std::string>& arguments, const std::string& output_prefix,
+          Limits limits);
+  Process(const std::vector<std::string>& arguments, const std::string& output_prefix)
+      : Process(arguments, output_prefix, Limits{}) {}
+  ~Process();
+  Process(Process&& other) noexcept;
+  Process& operator=(Process&&) = delete;
+
+  void Signal(int signal);
+  // SIGKILL, and waits until it is gone.
+  void Kill();
+  bool Running();
+  // The exit code, or nothing if it still runs after `limit`; -signal if a signal ended it.
+  std::optional<int> Wait(std::chrono::seconds limit);
+
+  std::string Out() const;
+  std::string Err() const;
+
+ private:
+  pid_t pid_;
+  std::string prefix_;
+  std::optional<int> code_;
+};
+
+struct Finished {
+  int code;
+  std::string out, err;
+};
+// Runs a program to its end; code -1000 if it takes longer than `limit`.
+Finished RunProgram(const std::vector<std::string>& arguments, const std::string& output_prefix,
+                    std::chrono::seconds limit = std::chrono::seconds(60));
+
+// A port of 127.0.0.1 that was free a moment ago.
+int FreePort();
+
+}  // namespace hatchery::test
