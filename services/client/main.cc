@@ -32,6 +32,8 @@ int main(int argc, char** argv) {
   hatchery::AddReplayCommand(app);
   hatchery::AddDigestCommand(app);
   hatchery::AddDataCommand(app);
+  hatchery::AddSubmitCommand(app);
+  hatchery::AddOnlineCommands(app);
 
   CLI11_PARSE(app, argc, argv);
   return 0;

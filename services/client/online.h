@@ -1,0 +1,66 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// What the commands that talk to a coordinator share.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "hatchery/v1/coordinator.grpc.pb.h"
+#include "kernels/status.h"
+
+namespace CLI {
+class App;
+}
+
+namespace hatchery {
+
+// Options of every such command.
+struct OnlineOptions {
+  std::string coordinator = "127.0.0.1:7070";
+  bool json = false;
+};
+void AddOnlineOptions(CLI::App& command, OnlineOptions& options);
+
+// A coordinator at the other end. Errors are one line; one that cannot be reached is kUnavailable,
+// with its address and what to do.
+class Online {
+ public:
+  using Stub = v1::ClientService::Stub;
+
+  explicit Online(const OnlineOptions& options);
+
+  Stub& stub() { return *stub_; }
+  // The error of a call that ended with `status`.
+  Status Explain(const grpc::Status& status) const;
+
+  // A call with one answer.
+  template <typename Request, typename Response>
+  StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                       Response*),
+                          const Request& request) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(15));
+    Response response;
+    const grpc::Status status = ((*stub_).*method)(&context, request, &response);
+    if (!status.ok()) return Explain(status);
+    return response;
+  }
+
+ private:
+  std::string address_;
+  std::unique_ptr<Stub> stub_;
+};
+
+// Follows a job's progress on stdout until it ends, from step `from` on, or from now on. Ctrl-C
+// leaves the job as it is. kFailedPrecondition if the job was cancelled.
+Status WatchJob(const OnlineOptions& options, const std::string& job_id,
+                std::optional<uint32_t> from);
+
+// Stores the job's journal and newest checkpoint in `directory`, as `hatchery train` lays them out.
+Status FetchRun(const OnlineOptions& options, const std::string& job_id,
+                const std::string& directory);
+
+}  // namespace hatchery

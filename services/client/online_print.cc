@@ -1,0 +1,127 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/client/online_print.h"
+
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "services/common/job.h"
+
+namespace hatchery {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Text of others may hold anything; JSON is UTF-8.
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json UpdateJson(const v1::JobUpdate& u) {
+  return {{"step", u.step()},
+          {"steps", u.steps()},
+          {"state", StateName(u.state())},
+          {"train_bits_per_byte", u.train_bits_per_byte()},
+          {"validation_bits_per_byte", u.validation_bits_per_byte()},
+          {"validation_coarse_bits_per_byte", u.validation_coarse_bits_per_byte()},
+          {"validation_accuracy", u.validation_accuracy()},
+          {"validation_step", u.validation_step()},
+          {"tokens_per_second", u.tokens_per_second()},
+          {"alpha", u.alpha()},
+          {"fitness_nonzero", u.fitness_nonzero()},
+          {"digest", u.digest()},
+          {"workers", u.workers()}};
+}
+
+std::string Format(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+}  // namespace
+
+std::string StateName(v1::JobState::State state) {
+  switch (state) {
+    case v1::JobState::QUEUED:
+      return "queued";
+    case v1::JobState::RUNNING:
+      return "running";
+    case v1::JobState::PAUSED:
+      return "paused";
+    case v1::JobState::FINISHED:
+      return "finished";
+    case v1::JobState::CANCELLED:
+      return "cancelled";
+    default:
+      return "unknown";
+  }
+}
+
+std::string FormatTime(int64_t unix_seconds) {
+  const std::time_t time = unix_seconds;
+  std::tm fields{};
+  gmtime_r(&time, &fields);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &fields);
+  return text;
+}
+
+std::string FormatDuration(double seconds) {
+  const auto s = static_cast<long long>(seconds + 0.5);
+  char text[64];
+  if (s >= 3600) {
+    std::snprintf(text, sizeof text, "%lldh%02lldm", s / 3600, s % 3600 / 60);
+  } else if (s >= 60) {
+    std::snprintf(text, sizeof text, "%lldm%02llds", s / 60, s % 60);
+  } else {
+    std::snprintf(text, sizeof text, "%llds", s);
+  }
+  return text;
+}
+
+std::string FormatRate(double value) {
+  if (value >= 1e6) return Format("%.2f M", value / 1e6);
+  if (value >= 1e4) return Format("%.1f k", value / 1e3);
+  return Format("%.0f", value);
+}
+
+std::string ToJson(const v1::JobState& job) {
+  return Dump({{"job_id", job.job_id()},
+               {"name", job.job().name()},
+               {"state", StateName(job.state())},
+               {"reason", job.reason()},
+               {"step", job.step()},
+               {"steps", job.job().steps()},
+               {"priority", job.job().priority()},
+               {"workers", job.workers()},
+               {"submitted_unix_seconds", job.submitted_unix_seconds()},
+               {"latest", UpdateJson(job.latest())},
+               {"job", Json::parse(JobToJson(job.job()), nullptr, false)}});
+}
+
+std::string ToJson(const v1::JobUpdate& update) { return Dump(UpdateJson(update)); }
+
+std::string ToJson(const v1::WorkerState& worker) {
+  return Dump({{"worker_id", worker.worker_id()},
+               {"name", worker.name()},
+               {"backend", worker.backend()},
+               {"device", worker.device()},
+               {"state", worker.state()},
+               {"job_id", worker.job_id()},
+               {"step", worker.step()},
+               {"tokens_per_second", worker.tokens_per_second()},
+               {"pairs_done", worker.pairs_done()},
+               {"connected_unix_seconds", worker.connected_unix_seconds()}});
+}
+
+std::string ToJson(const v1::Event& event) {
+  return Dump({{"unix_milliseconds", event.unix_milliseconds()},
+               {"job_id", event.job_id()},
+               {"worker_id", event.worker_id()},
+               {"step", event.step()},
+               {"kind", event.kind()},
+               {"message", event.message()}});
+}
+
+}  // namespace hatchery
