@@ -32,7 +32,9 @@ Status FetchFile(v1::WorkerService::Stub& stub, const std::string& sha256, const
   const auto reader = stub.FetchFile(&context, request);
   HATCHERY_RETURN_IF_ERROR(ReadAll<v1::Chunk>(
       context, *reader, [&](const v1::Chunk& chunk) { return file->Append(chunk.data()); }));
-  return file->Finish(sha256);
+  const Status stored = file->Finish(sha256);
+  if (stored.ok()) return stored;
+  return {stored.code(), "fetching a data file from the coordinator: " + stored.message()};
 }
 
 StatusOr<std::string> FetchCheckpoint(v1::WorkerService::Stub& stub, const std::string& job_id,
