@@ -1,5 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "services/client/online.h"
@@ -75,9 +76,10 @@ Status FetchRun(const OnlineOptions& options, const std::string& job_id,
     HATCHERY_RETURN_IF_ERROR(run.StoreCheckpoint(checked.step, checkpoint->bytes, UINT32_MAX));
   }
   if (options.json) {
-    std::printf("{\"directory\":\"%s\",\"journal_bytes\":%zu,\"checkpoint_step\":%s}\n",
-                directory.c_str(), journal.size(),
-                checkpoint ? std::to_string(checkpoint->step).c_str() : "null");
+    nlohmann::ordered_json line = {{"directory", directory}, {"journal_bytes", journal.size()}};
+    line["checkpoint_step"] = nullptr;
+    if (checkpoint) line["checkpoint_step"] = checkpoint->step;
+    std::printf("%s\n", line.dump().c_str());
     return {};
   }
   std::printf("%s: journal of %zu bytes, %s\n", directory.c_str(), journal.size(),
