@@ -125,6 +125,17 @@ TEST(Score, AWindowIsFarBelowOneBitFromExact) {
   EXPECT_LT(std::abs(error), 0.1);
 }
 
+TEST(Score, TheWorstLogitsCostSixThousandthsOfABit) {
+  for (int32_t rest = -128; rest <= 127; ++rest) {
+    for (int32_t top = rest; top <= 127; ++top) {
+      const uint32_t terms = core::SoftmaxTerm(top) + 255 * core::SoftmaxTerm(rest);
+      const double want =
+          top / 16.0 - std::log2(std::exp2(top / 16.0) + 255 * std::exp2(rest / 16.0));
+      ASSERT_NEAR(core::TokenScore(top, terms) / 4096.0, want, 0.006) << rest << " " << top;
+    }
+  }
+}
+
 TEST(Window, OffsetsAreUniform) {
   uint32_t counts[10] = {};
   for (uint32_t group = 0; group < 20000; ++group)
