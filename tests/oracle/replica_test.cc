@@ -201,5 +201,32 @@ TEST_P(Product, BothFitnessRulesOverSeveralSteps) {
   }
 }
 
+// More pairs than the backend sums at a time, some of them silent, at full int8 range.
+TEST_P(Product, UpdatesOfManyPairs) {
+  for (core::Noise noise : {core::Noise::kRademacher, core::Noise::kGaussian}) {
+    JobSpec spec = SmallSpec();
+    spec.noise = noise;
+    spec.hidden = 5;
+    spec.layers = 1;
+    spec.fitness = FitnessRule::kNormalized;
+    spec.population = 5002;
+    spec.alpha_start = 20000;  // so that the threshold matters
+    spec.group_size = 2;
+    const oracle::Job job = OracleJob(spec);
+    auto replica = CreateCpuReplica(spec, {}, CpuOptions{2, GetParam()});
+    ASSERT_TRUE(replica.ok());
+    Commit commit = MakeNormalizedCommit(spec, 0, std::vector<int32_t>(spec.population, 0));
+    std::vector<int> fitness;
+    std::mt19937 random(8);
+    for (uint8_t& byte : commit.fitness) {
+      fitness.push_back(random() % 4 == 0 ? 0 : static_cast<int>(random() % 255) - 127);
+      byte = static_cast<uint8_t>(fitness.back());
+    }
+    ASSERT_TRUE((*replica)->Apply(commit).ok());
+    EXPECT_EQ(*(*replica)->Snapshot(),
+              oracle::Update(job, oracle::InitialWeights(job), 0, fitness));
+  }
+}
+
 }  // namespace
 }  // namespace hatchery
