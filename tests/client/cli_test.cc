@@ -1,0 +1,192 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// `hatchery` end to end: train, stop, resume, replay, evaluate, and what it says to bad input.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/records/temporary_directory.h"
+
+namespace hatchery {
+namespace {
+
+using testing::HasSubstr;
+
+struct Ran {
+  int exit_code = -1;
+  std::string output;  // stdout and stderr
+};
+
+Ran Shell(const std::string& command) {
+  Ran ran;
+  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  char buffer[4096];
+  while (const size_t size = std::fread(buffer, 1, sizeof(buffer), pipe))
+    ran.output.append(buffer, size);
+  const int status = ::pclose(pipe);
+  ran.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return ran;
+}
+
+Ran Hatchery(const std::string& arguments) { return Shell(HATCHERY_BINARY " " + arguments); }
+
+class Cli : public testing::Test {
+ protected:
+  Cli() {
+    EXPECT_EQ(Hatchery("data count --vocab 16 --tokens 20000 --out " + data_).exit_code, 0);
+    Write(job_,
+          "name: tiny\nmodel: {hidden: 16, layers: 1}\npopulation: 64\nwindow: 8\nsteps: 8\n"
+          "held_out_streams: 8\ncheckpoint_every: 3\nvalidate_every: 2\n"
+          "data:\n  file: count.bin\n");
+  }
+
+  static void Write(const std::string& path, const std::string& text) {
+    std::ofstream(path, std::ios::binary) << text;
+  }
+  static std::string Read(const std::string& path) {
+    std::stringstream text;
+    text << std::ifstream(path, std::ios::binary).rdbuf();
+    return text.str();
+  }
+  Ran Train(const std::string& run, const std::string& more = "") {
+    return Hatchery("train " + job_ + " --threads 1 --out " + (directory_ / run) + " " + more);
+  }
+  // One line that starts as every error does, with `part` in it, and a failure exit.
+  static void ExpectError(const Ran& ran, const std::string& part) {
+    EXPECT_NE(ran.exit_code, 0) << ran.output;
+    EXPECT_THAT(ran.output, HasSubstr(part));
+    EXPECT_THAT(ran.output, HasSubstr("hatchery: "));
+    EXPECT_EQ(ran.output.find("terminate"), std::string::npos);
+  }
+
+  TemporaryDirectory directory_;
+  std::string data_ = directory_ / "count.bin";
+  std::string job_ = directory_ / "tiny.yaml";
+};
+
+TEST_F(Cli, TrainReplayEvalSampleDigest) {
+  const Ran train = Train("run", "--json");
+  ASSERT_EQ(train.exit_code, 0) << train.output;
+  std::istringstream lines(train.output);
+  std::string line, digest;
+  int steps = 0;
+  while (std::getline(lines, line)) {
+    if (line.front() != '{') continue;  // what stderr says for people
+    const auto json = nlohmann::json::parse(line);
+    EXPECT_EQ(json["step"], ++steps);
+    for (const char* key : {"train_bits_per_byte", "validation_bits_per_byte", "tokens_per_second",
+                            "update_rate", "fitness_nonzero", "digest"})
+      EXPECT_TRUE(json.contains(key)) << key;
+    digest = json["digest"];
+  }
+  EXPECT_EQ(steps, 8);
+
+  const std::string run = directory_ / "run";
+  const Ran replay = Hatchery("replay " + run + " --verify");
+  EXPECT_EQ(replay.exit_code, 0) << replay.output;
+  EXPECT_THAT(replay.output, HasSubstr(digest));
+  EXPECT_THAT(Hatchery("digest " + run).output, HasSubstr(digest));
+
+  const std::string at3 = directory_ / "at3.safetensors";
+  EXPECT_EQ(Hatchery("replay " + run + " --at 3 --out " + at3).exit_code, 0);
+  EXPECT_THAT(Hatchery("digest " + at3).output, HasSubstr("step 3"));
+
+  const Ran eval = Hatchery("eval " + run + " --json --data " + data_);
+  EXPECT_EQ(eval.exit_code, 0) << eval.output;
+  EXPECT_TRUE(nlohmann::json::parse(eval.output).contains("bits_per_byte"));
+  const std::string sample = "sample " + run + " --prompt abc --bytes 20 --seed 4";
+  EXPECT_EQ(Hatchery(sample).exit_code, 0);
+  EXPECT_EQ(Hatchery(sample).output, Hatchery(sample).output);
+}
+
+TEST_F(Cli, KilledRunsGoOnToTheSameDigest) {
+  ASSERT_EQ(Train("straight", "--set steps=60").exit_code, 0);
+  const std::string run = directory_ / "killed";
+  for (const char* signal : {"TERM", "KILL"})
+    Shell("timeout -s " + std::string(signal) + " 0.2 " HATCHERY_BINARY " train " + job_ +
+          " --threads 1 --set steps=60 --out " + run);
+  const Ran last = Train("killed", "--set steps=60");
+  ASSERT_EQ(last.exit_code, 0) << last.output;
+  const std::string digest = Hatchery("digest " + run).output.substr(0, 32);
+  EXPECT_EQ(digest, Hatchery("digest " + (directory_ / "straight")).output.substr(0, 32));
+  EXPECT_EQ(Hatchery("replay " + run + " --verify").exit_code, 0);
+}
+
+TEST_F(Cli, InitFromStartsWithGivenWeights) {
+  ASSERT_EQ(Train("first").exit_code, 0);
+  const Ran second = Train("second", "--init-from " + (directory_ / "first"));
+  ASSERT_EQ(second.exit_code, 0) << second.output;
+  EXPECT_EQ(Hatchery("replay " + (directory_ / "second") + " --verify").exit_code, 0);
+  ExpectError(Train("third", "--set model.hidden=24 --init-from " + (directory_ / "first")),
+              "1 layers x 16");
+}
+
+TEST_F(Cli, DamageIsNamed) {
+  ASSERT_EQ(Train("run").exit_code, 0);
+  const std::string run = directory_ / "run", journal = run + "/journal.hatchery";
+  const std::string good = Read(journal);
+  Write(journal, good.substr(0, good.size() - 1));
+  ExpectError(Hatchery("replay " + run + " --verify"), "is cut short");
+  std::string bad = good;
+  bad[bad.size() / 2] ^= 8;
+  Write(journal, bad);
+  ExpectError(Hatchery("replay " + run + " --verify"), "is damaged");
+  ExpectError(Train("run"), "is damaged");
+  Write(journal, good);
+  const std::string checkpoint = run + "/checkpoints/step-0000000008.safetensors";
+  std::string bytes = Read(checkpoint);
+  bytes.back() ^= 1;
+  Write(checkpoint, bytes);
+  for (const char* command : {"digest ", "replay ", "sample "})
+    ExpectError(Hatchery(command + run), "step-0000000008.safetensors");
+}
+
+TEST_F(Cli, BadInputGetsOneLine) {
+  ExpectError(Hatchery("train nowhere.yaml --out " + (directory_ / "x")), "nowhere.yaml");
+  ExpectError(Train("x", "--set noise.rank=9"), "noise.rank");
+  ExpectError(Train("x", "--set noise.rnak=1"), "noise.rank");
+  ExpectError(Train("x", "--set population=63"), "population");
+  ExpectError(Train("x", "--set group_size=48"), "not a multiple");
+  ExpectError(Train("x", "--data " + (directory_ / "missing")), "missing");
+  Write(directory_ / "empty", "");
+  ExpectError(Train("x", "--data " + (directory_ / "empty")), "empty");
+  Write(directory_ / "short", "abcdefgh");
+  ExpectError(Train("x", "--data " + (directory_ / "short")), "one window reads");
+  ExpectError(Train("x", "--backend abacus"), "abacus");
+  Write(job_, "steps: 3\nmodel:\n  hidden: 16\n  layers: [1\n");
+  ExpectError(Train("x"), "tiny.yaml:");
+  Write(job_, "steps: 3\nmodel:\n  hidden: -16\n");
+  ExpectError(Train("x"), "tiny.yaml:3");
+  Write(job_, "steps: 3\ncolour: red\n");
+  ExpectError(Train("x"), "tiny.yaml:2");
+}
+
+TEST_F(Cli, AFullDiskIsAnErrorAndNothingIsLost) {
+  ASSERT_EQ(Train("straight").exit_code, 0);
+  // The journal's header and a few steps fit.
+  const std::string command = HATCHERY_BINARY " train " + job_ + " --threads 1 --out " +
+                              (directory_ / "full") + " --set checkpoint_every=0";
+  const Ran full = Shell("sh -c 'trap \"\" XFSZ; ulimit -f 3; " + command + "'");
+  ExpectError(full, "free some space");
+  ASSERT_EQ(Train("full").exit_code, 0);
+  EXPECT_EQ(Hatchery("digest " + (directory_ / "full")).output.substr(0, 32),
+            Hatchery("digest " + (directory_ / "straight")).output.substr(0, 32));
+}
+
+TEST_F(Cli, DescribesTheExamples) {
+  ASSERT_EQ(Hatchery("data count --vocab 16 --tokens 200000 --out " + data_).exit_code, 0);
+  for (const char* name : {"count", "kjv-small", "kjv-egg-6x256"}) {
+    const Ran ran = Hatchery("describe " HATCHERY_SOURCE "/examples/" + std::string(name) +
+                             ".yaml --data " + data_);
+    EXPECT_EQ(ran.exit_code, 0) << ran.output;
+    EXPECT_THAT(ran.output, HasSubstr("layers.0.wf"));
+  }
+}
+
+}  // namespace
+}  // namespace hatchery
