@@ -83,6 +83,21 @@ TEST(Arithmetic, SquareRootIsExact) {
   EXPECT_EQ(core::SquareRoot(~0ull), 0xFFFFFFFFull);
 }
 
+TEST(Egg, GatesRoundDownAndSaturate) {
+  for (int32_t f = -128; f <= 127; ++f) {
+    for (int32_t h = -128; h <= 127; ++h) {
+      ASSERT_EQ(core::GatedState(f, h), static_cast<int32_t>(std::floor((f + 128) * h / 256.0)));
+      for (int32_t c : {-128, -1, 0, 55, 127}) {
+        const double next = h + std::floor((f + 128) * (c - h) / 256.0);
+        ASSERT_EQ(core::NextState(f, c, h), static_cast<int32_t>(next));
+      }
+    }
+  }
+  EXPECT_EQ(core::NormDivisor(7, 8), 1);
+  EXPECT_EQ(core::NormOutput(-128, 127, 1), -128);
+  EXPECT_EQ(core::NormOutput(-1, 1, 2), -1);
+}
+
 TEST(Trits, AllBytesRoundTrip) {
   for (uint32_t byte = 0; byte < core::kTritByteLimit; ++byte) {
     uint32_t sum = 0;
