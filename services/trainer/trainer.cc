@@ -106,14 +106,15 @@ Status Trainer::Run(std::stop_token stop) {
     Note(run_.path() + " is finished at step " + std::to_string(step()));
     return {};
   }
+  const Status status = RunToTheEnd(stop);
+  if (status.code() != StatusCode::kCancelled) return status;
+  return Cancelled("stopped at step " + std::to_string(step()) + " of " +
+                   std::to_string(job_.steps()) + "; run the same command again to go on");
+}
+
+Status Trainer::RunToTheEnd(std::stop_token stop) {
   HATCHERY_ASSIGN_OR_RETURN(held_out_, Measure(stop));
-  while (step() < job_.steps()) {
-    const Status status = Step(stop);
-    if (status.code() == StatusCode::kCancelled)
-      return Cancelled("stopped at step " + std::to_string(step()) + " of " +
-                       std::to_string(job_.steps()) + "; run the same command again to go on");
-    HATCHERY_RETURN_IF_ERROR(status);
-  }
+  while (step() < job_.steps()) HATCHERY_RETURN_IF_ERROR(Step(stop));
   HATCHERY_RETURN_IF_ERROR(StoreCheckpointIfDue());
   ClosingRecord closing;
   closing.step = step();

@@ -66,6 +66,7 @@ class Trainer {
   Status Create();
   Status Resume();
   Status CatchUp(uint32_t step);
+  Status RunToTheEnd(std::stop_token stop);
   Status Step(std::stop_token stop);
   StatusOr<CommitRecord> Evaluate(std::stop_token stop);
   StatusOr<std::optional<HeldOutSums>> Measure(std::stop_token stop);
