@@ -26,3 +26,8 @@ target_include_directories(hatchery_build INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(hatchery_build INTERFACE HATCHERY_VERSION="${PROJECT_VERSION}")
 target_compile_options(hatchery_build INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror>)
+if(HATCHERY_SANITIZE)
+  # GCC's warning is wrong about std::variant in instrumented code.
+  target_compile_options(hatchery_build INTERFACE
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
+endif()
