@@ -1,0 +1,361 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/cuda_replica.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/core/egg.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/evaluate.h"
+#include "kernels/cuda/update.h"
+
+namespace hatchery {
+namespace {
+
+using cuda::FromCuda;
+
+// Recurrent states of the reference kernel take at most this much memory; fewer blocks if more.
+constexpr uint64_t kMaxReferenceStates = uint64_t{1} << 30;
+// Tokens that one launch evaluates, so that a stop request is heard within a moment.
+constexpr uint64_t kReferenceTokensAtOnce = 1 << 18;
+
+class CudaReplica : public Replica {
+ public:
+  CudaReplica(const JobSpec& spec, DataView data, const CudaOptions& options)
+      : spec_(spec), model_(spec), options_(options), held_out_bytes_(data.held_out.size()) {}
+
+  // Takes the device and its memory, and sets the initial weights.
+  Status Open(DataView data);
+
+  const JobSpec& spec() const override { return spec_; }
+  const Model& model() const override { return model_; }
+  uint32_t step() const override { return step_; }
+  std::string Description() const override {
+    return "cuda (" + device_name_ + ", device " + std::to_string(options_.device) + ")";
+  }
+
+  Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
+  StatusOr<HeldOutSums> Validate(uint32_t begin, uint32_t end, std::stop_token stop) override;
+  Status Apply(const Commit& commit) override;
+  Status UpdateSlice(const Commit& commit, uint64_t offset, std::span<int8_t> out) override;
+  Status Install(uint64_t offset, std::span<const int8_t> bytes) override;
+  StatusOr<core::Digest> DigestOf(uint64_t offset, uint64_t size) override;
+  StatusOr<std::vector<int8_t>> Snapshot() override;
+  Status Restore(uint32_t step, std::span<const int8_t> weights) override;
+  StatusOr<std::vector<int8_t>> Logits(uint8_t token, RecurrentState& state) override;
+
+ private:
+  Status UseDevice() const { return FromCuda(cudaSetDevice(options_.device), "select the device"); }
+  Status AllocateModel();
+  Status LoadData(DataView data);
+  cuda::ModelView View() const;
+  cuda::Sequences MemberSequences(Shard shard) const;
+  Status Run(const cuda::Sequences& sequences);
+  Status CheckCommit(const Commit& commit) const;
+  Status CheckBytes(const char* what, uint64_t offset, uint64_t size) const;
+  // New weights of the tensors that overlap [offset, offset + size), in next_.
+  Status ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size);
+  Status WeightsChanged();
+
+  const JobSpec spec_;
+  const Model model_;
+  const CudaOptions options_;
+  const uint64_t held_out_bytes_;
+  std::string device_name_;
+  uint32_t reference_blocks_ = 0;
+  uint32_t step_ = 0;
+
+  cuda::Buffer<int8_t> weights_;
+  cuda::Buffer<int8_t> next_;  // weights being computed; padding as in weights_
+  cuda::Buffer<uint64_t> offsets_;
+  cuda::Buffer<uint8_t> train_;
+  cuda::Buffer<uint8_t> held_out_;
+  cuda::Buffer<int8_t> states_;
+  cuda::Buffer<int32_t> scores_;
+  cuda::Buffer<cuda::SequenceSums> sums_;
+  cuda::Buffer<int8_t> fitness_;
+  cuda::Buffer<cuda::UpdateTile> matrix_tiles_;
+  cuda::Buffer<cuda::UpdateTile> element_tiles_;
+  cuda::Buffer<unsigned long long> lanes_;
+  cuda::Buffer<uint8_t> token_;
+  cuda::Buffer<int8_t> logits_;
+};
+
+Status CudaReplica::Open(DataView data) {
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  cudaDeviceProp properties;
+  HATCHERY_RETURN_IF_ERROR(FromCuda(cudaGetDeviceProperties(&properties, options_.device),
+                                    "read the device's properties"));
+  device_name_ = properties.name;
+  const uint64_t state = cuda::ReferenceStateBytes(View());
+  const uint64_t wanted = 4 * static_cast<uint64_t>(properties.multiProcessorCount);
+  reference_blocks_ =
+      static_cast<uint32_t>(std::clamp<uint64_t>(kMaxReferenceStates / state, 1, wanted));
+  HATCHERY_RETURN_IF_ERROR(AllocateModel());
+  HATCHERY_RETURN_IF_ERROR(LoadData(data));
+  return Restore(0, InitialWeights(model_, spec_.seed));
+}
+
+Status CudaReplica::AllocateModel() {
+  std::vector<uint64_t> offsets;
+  for (const Tensor& t : model_.tensors()) offsets.push_back(t.offset);
+  HATCHERY_RETURN_IF_ERROR(offsets_.Allocate(offsets.size(), "the tensor table"));
+  HATCHERY_RETURN_IF_ERROR(offsets_.CopyFrom(offsets));
+  HATCHERY_RETURN_IF_ERROR(weights_.Allocate(model_.bytes(), "the model"));
+  HATCHERY_RETURN_IF_ERROR(next_.Allocate(model_.bytes(), "the model's update"));
+  HATCHERY_RETURN_IF_ERROR(states_.Allocate(reference_blocks_ * cuda::ReferenceStateBytes(View()),
+                                            "the recurrent state"));
+  HATCHERY_RETURN_IF_ERROR(fitness_.Allocate(spec_.pairs(), "the fitness"));
+  HATCHERY_RETURN_IF_ERROR(lanes_.Allocate(2, "the digest"));
+  HATCHERY_RETURN_IF_ERROR(token_.Allocate(1, "a token"));
+  return logits_.Allocate(core::kVocabulary, "the logits");
+}
+
+Status CudaReplica::LoadData(DataView data) {
+  HATCHERY_RETURN_IF_ERROR(train_.Allocate(data.train.size(), "the training data"));
+  HATCHERY_RETURN_IF_ERROR(held_out_.Allocate(data.held_out.size(), "the held-out data"));
+  HATCHERY_RETURN_IF_ERROR(train_.CopyFrom(data.train));
+  return held_out_.CopyFrom(data.held_out);
+}
+
+cuda::ModelView CudaReplica::View() const {
+  return {weights_.data(), offsets_.data(), spec_.hidden, spec_.layers,
+          spec_.seed,      spec_.noise,     spec_.rank,   spec_.sigma_shift};
+}
+
+cuda::Sequences CudaReplica::MemberSequences(Shard shard) const {
+  cuda::Sequences sequences{};
+  sequences.count = 2 * shard.pairs();
+  sequences.bytes = train_.data();
+  sequences.unscored = spec_.burn_in;
+  sequences.tokens = spec_.burn_in + spec_.window;
+  sequences.perturbed = true;
+  sequences.step = step_;
+  sequences.noise_step = core::NoiseStep(step_, spec_.noise_reuse);
+  sequences.first_pair = shard.begin;
+  sequences.pairs_per_group = spec_.group_size / 2;
+  sequences.positions = train_.size() - spec_.burn_in - spec_.window;
+  return sequences;
+}
+
+Status CudaReplica::Run(const cuda::Sequences& sequences) {
+  const uint32_t blocks = std::min(sequences.count, reference_blocks_);
+  HATCHERY_RETURN_IF_ERROR(
+      FromCuda(cuda::EvaluateReference(View(), sequences, blocks, states_.data(), false),
+               "launch the evaluation"));
+  return FromCuda(cudaDeviceSynchronize(), "evaluate");
+}
+
+Status CudaReplica::Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) {
+  if (shard.begin > shard.end || shard.end > spec_.pairs())
+    return InvalidArgument("shard [" + std::to_string(shard.begin) + ", " +
+                           std::to_string(shard.end) + ") is not within the " +
+                           std::to_string(spec_.pairs()) + " pairs of the population");
+  if (scores.size() != 2 * size_t{shard.pairs()})
+    return InvalidArgument("scores must have two places a pair");
+  if (train_.size() == 0)
+    return FailedPrecondition("this replica has no training data, so it cannot evaluate");
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  const uint64_t pair_tokens = 2 * (uint64_t{spec_.burn_in} + spec_.window);
+  const uint32_t most = static_cast<uint32_t>(
+      std::max<uint64_t>(reference_blocks_, kReferenceTokensAtOnce / pair_tokens));
+  if (scores_.size() < 2 * size_t{std::min(most, shard.pairs())})
+    HATCHERY_RETURN_IF_ERROR(scores_.Allocate(2 * size_t{most}, "the scores"));
+  for (uint32_t first = shard.begin; first < shard.end; first += most) {
+    if (stop.stop_requested()) return Cancelled("evaluation stopped on request");
+    const Shard part{first, first + std::min(most, shard.end - first)};
+    cuda::Sequences sequences = MemberSequences(part);
+    sequences.scores = scores_.data();
+    HATCHERY_RETURN_IF_ERROR(Run(sequences));
+    HATCHERY_RETURN_IF_ERROR(
+        scores_.CopyTo(scores.subspan(2 * (first - shard.begin), 2 * size_t{part.pairs()})));
+  }
+  return {};
+}
+
+StatusOr<HeldOutSums> CudaReplica::Validate(uint32_t begin, uint32_t end, std::stop_token stop) {
+  if (begin > end || end > spec_.held_out_streams)
+    return InvalidArgument("held-out streams [" + std::to_string(begin) + ", " +
+                           std::to_string(end) + ") are not within the job's " +
+                           std::to_string(spec_.held_out_streams));
+  if (begin == end) return HeldOutSums{};
+  if (held_out_bytes_ == 0)
+    return FailedPrecondition("this replica has no held-out data, so it cannot validate");
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  const StreamSpan stream = HeldOutStream(held_out_bytes_, spec_.held_out_streams, begin);
+  const uint64_t length = stream.end - stream.begin;
+  const uint32_t most = reference_blocks_;
+  if (sums_.size() < std::min(most, end - begin))
+    HATCHERY_RETURN_IF_ERROR(sums_.Allocate(most, "the held-out sums"));
+  HeldOutSums total;
+  for (uint32_t first = begin; first < end; first += most) {
+    if (stop.stop_requested()) return Cancelled("validation stopped on request");
+    std::vector<cuda::SequenceSums> sums(std::min(most, end - first));
+    cuda::Sequences sequences{};
+    sequences.count = static_cast<uint32_t>(sums.size());
+    sequences.bytes = held_out_.data() + first * length;
+    sequences.tokens = static_cast<uint32_t>(length - 1);
+    sequences.stride = length;
+    sequences.sums = sums_.data();
+    HATCHERY_RETURN_IF_ERROR(Run(sequences));
+    HATCHERY_RETURN_IF_ERROR(sums_.CopyTo(sums));
+    for (const cuda::SequenceSums& s : sums)
+      total += HeldOutSums{s.score, s.coarse_score, s.correct, length - 1};
+  }
+  return total;
+}
+
+Status CudaReplica::CheckCommit(const Commit& commit) const {
+  if (commit.step != step_)
+    return FailedPrecondition("commit of step " + std::to_string(commit.step) +
+                              " does not fit a replica at step " + std::to_string(step_));
+  return CheckFitness(commit.encoding, commit.fitness, spec_.pairs());
+}
+
+Status CudaReplica::CheckBytes(const char* what, uint64_t offset, uint64_t size) const {
+  if (offset % 8 == 0 && size % 8 == 0 && offset <= model_.bytes() &&
+      size <= model_.bytes() - offset)
+    return {};
+  return InvalidArgument(std::string(what) + " of bytes [" + std::to_string(offset) + ", " +
+                         std::to_string(offset + size) + ") is not in whole words within " +
+                         std::to_string(model_.bytes()));
+}
+
+// Tiles of the rows of `tensor` that overlap bytes [begin, end) of the replica.
+void AppendTiles(const Tensor& tensor, uint64_t begin, uint64_t end,
+                 std::vector<cuda::UpdateTile>& tiles) {
+  const bool matrix = tensor.kind == TensorKind::kMatrix;
+  const uint32_t height = matrix ? cuda::kMatrixTile : 1;
+  const uint32_t width = matrix ? cuda::kMatrixTile : cuda::kElementTile;
+  for (uint32_t row = 0; row < tensor.rows; row += height) {
+    const uint64_t first = tensor.offset + uint64_t{row} * tensor.columns;
+    const uint64_t last = first + uint64_t{height} * tensor.columns;
+    if (last <= begin || first >= end) continue;
+    for (uint32_t column = 0; column < tensor.columns; column += width)
+      tiles.push_back({tensor.offset, tensor.id, tensor.rows, tensor.columns, row, column});
+  }
+}
+
+Status CudaReplica::ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size) {
+  HATCHERY_RETURN_IF_ERROR(CheckCommit(commit));
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("update", offset, size));
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  std::vector<cuda::UpdateTile> matrices, elements;
+  for (const Tensor& t : model_.tensors())
+    AppendTiles(t, offset, offset + size, t.kind == TensorKind::kMatrix ? matrices : elements);
+  HATCHERY_RETURN_IF_ERROR(matrix_tiles_.Allocate(matrices.size(), "the update's tiles"));
+  HATCHERY_RETURN_IF_ERROR(element_tiles_.Allocate(elements.size(), "the update's tiles"));
+  HATCHERY_RETURN_IF_ERROR(matrix_tiles_.CopyFrom(matrices));
+  HATCHERY_RETURN_IF_ERROR(element_tiles_.CopyFrom(elements));
+
+  const std::vector<int8_t> fitness = DecodeFitness(commit.encoding, commit.fitness, spec_.pairs());
+  const Thresholds thresholds = ComputeThresholds(spec_, commit, fitness);
+  HATCHERY_RETURN_IF_ERROR(fitness_.CopyFrom(fitness));
+  const cuda::UpdateStep step{fitness_.data(), spec_.pairs(),
+                              core::NoiseStep(step_, spec_.noise_reuse), thresholds.matrix,
+                              thresholds.element};
+  const auto tiles = [](const auto& list) { return static_cast<uint32_t>(list.size()); };
+  HATCHERY_RETURN_IF_ERROR(FromCuda(
+      cuda::UpdateMatrices(View(), step, matrix_tiles_.data(), tiles(matrices), next_.data()),
+      "launch the update"));
+  HATCHERY_RETURN_IF_ERROR(FromCuda(
+      cuda::UpdateElements(View(), step, element_tiles_.data(), tiles(elements), next_.data()),
+      "launch the update"));
+  return FromCuda(cudaDeviceSynchronize(), "update");
+}
+
+Status CudaReplica::Apply(const Commit& commit) {
+  HATCHERY_RETURN_IF_ERROR(ComputeUpdate(commit, 0, model_.bytes()));
+  std::swap(weights_, next_);
+  ++step_;
+  return WeightsChanged();
+}
+
+Status CudaReplica::UpdateSlice(const Commit& commit, uint64_t offset, std::span<int8_t> out) {
+  HATCHERY_RETURN_IF_ERROR(ComputeUpdate(commit, offset, out.size()));
+  return next_.CopyTo(out, offset);
+}
+
+Status CudaReplica::Install(uint64_t offset, std::span<const int8_t> bytes) {
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("install", offset, bytes.size()));
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  HATCHERY_RETURN_IF_ERROR(weights_.CopyFrom(bytes, offset));
+  return WeightsChanged();
+}
+
+StatusOr<core::Digest> CudaReplica::DigestOf(uint64_t offset, uint64_t size) {
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("digest", offset, size));
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  unsigned long long lanes[2] = {0, 0};
+  HATCHERY_RETURN_IF_ERROR(lanes_.CopyFrom(lanes));
+  HATCHERY_RETURN_IF_ERROR(FromCuda(
+      cuda::AddDigest(weights_.data(), offset / 8, size / 8, lanes_.data()), "launch the digest"));
+  HATCHERY_RETURN_IF_ERROR(lanes_.CopyTo(lanes));
+  return core::Digest{lanes[0], lanes[1]};
+}
+
+StatusOr<std::vector<int8_t>> CudaReplica::Snapshot() {
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  std::vector<int8_t> weights(model_.bytes());
+  HATCHERY_RETURN_IF_ERROR(weights_.CopyTo(weights));
+  return weights;
+}
+
+Status CudaReplica::Restore(uint32_t step, std::span<const int8_t> weights) {
+  if (weights.size() != model_.bytes())
+    return InvalidArgument("weights of " + std::to_string(weights.size()) + " bytes do not fit a " +
+                           std::to_string(model_.bytes()) + "-byte replica");
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  // Both copies, so that padding is the same in each.
+  HATCHERY_RETURN_IF_ERROR(weights_.CopyFrom(weights));
+  HATCHERY_RETURN_IF_ERROR(next_.CopyFrom(weights));
+  step_ = step;
+  return WeightsChanged();
+}
+
+Status CudaReplica::WeightsChanged() { return {}; }
+
+StatusOr<std::vector<int8_t>> CudaReplica::Logits(uint8_t token, RecurrentState& state) {
+  const uint64_t size = uint64_t{spec_.layers} * spec_.hidden;
+  if (state.empty()) state.assign(size, 0);
+  if (state.size() != size)
+    return InvalidArgument("recurrent state of " + std::to_string(state.size()) +
+                           " bytes does not fit the model's " + std::to_string(size));
+  HATCHERY_RETURN_IF_ERROR(UseDevice());
+  HATCHERY_RETURN_IF_ERROR(states_.CopyFrom(state));
+  HATCHERY_RETURN_IF_ERROR(token_.CopyFrom(std::span(&token, 1)));
+  cuda::Sequences sequences{};
+  sequences.count = sequences.tokens = sequences.unscored = 1;
+  sequences.bytes = token_.data();
+  sequences.logits = logits_.data();
+  HATCHERY_RETURN_IF_ERROR(
+      FromCuda(cuda::EvaluateReference(View(), sequences, 1, states_.data(), true),
+               "launch the evaluation"));
+  std::vector<int8_t> logits(core::kVocabulary);
+  HATCHERY_RETURN_IF_ERROR(logits_.CopyTo(logits));
+  HATCHERY_RETURN_IF_ERROR(states_.CopyTo(state));
+  return logits;
+}
+
+}  // namespace
+
+int CudaDeviceCount() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+StatusOr<std::unique_ptr<Replica>> CreateCudaReplica(const JobSpec& spec, DataView data,
+                                                     const CudaOptions& options) {
+  HATCHERY_RETURN_IF_ERROR(spec.Validate());
+  if (!data.train.empty()) HATCHERY_RETURN_IF_ERROR(CheckData(spec, data));
+  const int devices = CudaDeviceCount();
+  if (options.device < 0 || options.device >= devices)
+    return NotFound("there is no CUDA device " + std::to_string(options.device) +
+                    "; this process sees " + std::to_string(devices) +
+                    "; use the CPU backend or another device");
+  auto replica = std::make_unique<CudaReplica>(spec, data, options);
+  HATCHERY_RETURN_IF_ERROR(replica->Open(data));
+  return std::unique_ptr<Replica>(std::move(replica));
+}
+
+}  // namespace hatchery

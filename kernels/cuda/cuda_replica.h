@@ -1,0 +1,30 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "kernels/replica.h"
+
+namespace hatchery {
+
+// Which kernels evaluate and update. All are bit-identical.
+enum class CudaKernels {
+  kAuto,       // the fastest that fits the device and the model's shape
+  kReference,  // simple kernels for every shape
+};
+
+struct CudaOptions {
+  int device = 0;  // ordinal, [0, CudaDeviceCount())
+  CudaKernels kernels = CudaKernels::kAuto;
+};
+
+// CUDA devices that this process can use; 0 without a driver.
+int CudaDeviceCount();
+
+// A replica at step 0 with initial weights, on one GPU. `data` may be empty for replay, digest and
+// sampling; it is copied to the device. Errors: an invalid spec, data too short, no such device,
+// too little device memory.
+StatusOr<std::unique_ptr<Replica>> CreateCudaReplica(const JobSpec& spec, DataView data,
+                                                     const CudaOptions& options = {});
+
+}  // namespace hatchery
