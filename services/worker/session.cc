@@ -166,8 +166,8 @@ void WorkerSession::Take(const v1::Welcome& welcome) {
 
 void WorkerSession::Take(const v1::Assign& assign) {
   const std::string job = assign.job().SerializeAsString();
-  const bool held = replica_ && replica_->job_id == assign.job_id() && replica_->job_bytes == job &&
-                    replica_->step <= assign.step();
+  const bool held = !assign.reload() && replica_ && replica_->job_id == assign.job_id() &&
+                    replica_->job_bytes == job && replica_->step <= assign.step();
   queue_.clear();
   if (running_ && !std::holds_alternative<Prove>(running_->work)) {
     if (!held || !std::holds_alternative<Apply>(running_->work)) Abandon();

@@ -1,0 +1,219 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// The coordinator, as a pure state machine: an event and the time go in, actions come out. No
+// clock, thread, socket or disk inside; all iteration is over ordered containers, so the same
+// events give the same actions. The shell (engine.h) does what the actions say.
+//
+// One job runs at a time: of the jobs that are neither paused nor over, the one with the highest
+// priority, the oldest among equals. All proven workers work on it.
+//
+// A step is split into leases, handed out on demand, sized to a quarter of each worker's share of
+// the step. A lease that expires, fails or loses its worker goes back; one that takes twice as
+// long as expected is hedged to an idle worker. Whatever comes in twice is compared and ignored.
+// A commit is announced only after the shell has said Appended.
+//
+// Digests: every result carries the digest of the replica that it was computed on, and a commit
+// is made of results with one digest. Step 0's is known. For a later step each worker has one
+// vote, its newest report. When two reports differ, the digest with strictly more than half of
+// the votes stands, and the other workers must load the job anew from checkpoint and journal,
+// where every commit is checked; without such a majority all results of the step are dropped and
+// all its voters load anew. A step that is disputed too often pauses the job.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "hatchery/v1/coordinator.pb.h"
+#include "kernels/job_spec.h"
+#include "kernels/status.h"
+#include "services/common/journal.h"
+#include "services/coordinator/step_work.h"
+
+namespace hatchery::coordinator {
+
+// ---- Actions -----------------------------------------------------------------------------------
+
+struct Send {
+  std::string worker;
+  v1::CoordinatorMessage message;
+};
+// End the worker's stream. No WorkerDisconnected is expected any more (one does no harm).
+struct CloseWorker {
+  std::string worker;
+  Status status;
+};
+// Make the record durable, then say Appended; or AppendFailed.
+struct Append {
+  std::string job;
+  std::variant<CommitRecord, ClosingRecord> record;
+};
+struct LogEvent {
+  v1::Event event;  // without its time
+};
+// The job's state changed: store it. `update` is set after a step: show it to watchers.
+struct JobChanged {
+  std::string job;
+  bool stepped = false;
+};
+using Action = std::variant<Send, CloseWorker, Append, LogEvent, JobChanged>;
+
+// ---- What the shell configures and loads -------------------------------------------------------
+
+struct CoreOptions {
+  v1::Job known_answer_task;
+  std::string known_answer_data;
+  std::string known_answer_digest;  // 16 bytes; empty: workers are not tested
+  uint32_t heartbeat_seconds = 5;   // a worker silent for six of them is dropped
+};
+
+// A job as it is submitted, or found on disk at start-up.
+struct JobRecord {
+  std::string id;
+  v1::Job job;
+  JobSpec spec;
+  std::string initial_digest;  // 16 bytes
+  int64_t submitted_unix_seconds = 0;
+  // Found on disk only:
+  v1::JobState::State state = v1::JobState::QUEUED;
+  std::string reason;
+  uint32_t step = 0;           // commits in the journal
+  std::string closing_digest;  // 16 bytes; empty: no closing record
+  bool final_checkpoint = false;
+  v1::JobUpdate latest;
+};
+
+// Not thread-safe. `now` is in milliseconds of a clock that does not go back.
+class Core {
+ public:
+  using Actions = std::vector<Action>;
+  explicit Core(CoreOptions options);
+
+  // Jobs must come in the order of their age.
+  Actions JobSubmitted(int64_t now, JobRecord record);
+  Actions JobRecovered(int64_t now, JobRecord record);
+  // kNotFound, or kFailedPrecondition if the job's state does not allow it.
+  StatusOr<Actions> Pause(int64_t now, const std::string& job, const std::string& reason = "");
+  StatusOr<Actions> Resume(int64_t now, const std::string& job);
+  StatusOr<Actions> Cancel(int64_t now, const std::string& job);
+
+  Actions WorkerConnected(int64_t now, const std::string& worker, int64_t unix_seconds);
+  Actions WorkerSaid(int64_t now, const std::string& worker, const v1::WorkerMessage& message);
+  Actions WorkerDisconnected(int64_t now, const std::string& worker, const std::string& reason);
+
+  Actions Appended(int64_t now, const std::string& job);
+  Actions AppendFailed(int64_t now, const std::string& job, const Status& status);
+  Actions CheckpointStored(int64_t now, const std::string& job, uint32_t step);
+  Actions CheckpointFailed(int64_t now, const std::string& job, uint32_t step,
+                           const Status& status);
+  // Due ten times a second or so: leases and workers expire, late work is hedged.
+  Actions Tick(int64_t now);
+
+  // The digest that checkpoint `step` must have; nothing as long as it is not settled.
+  std::optional<std::string> AgreedDigest(const std::string& job, uint32_t step) const;
+  // Whether a checkpoint of that step is still wanted.
+  bool WantsCheckpoint(const std::string& job, uint32_t step) const;
+  std::optional<v1::JobState> Job(const std::string& job) const;
+  std::vector<v1::JobState> Jobs() const;
+  std::vector<v1::WorkerState> Workers() const;
+
+ private:
+  enum class Phase { kConnected, kProving, kIdle, kLoading, kReady };
+  struct Worker {
+    Phase phase = Phase::kConnected;
+    v1::Hello hello;
+    std::string job;  // assigned; kLoading and kReady only
+    std::vector<uint64_t> leases;
+    double pairs_per_ms = 0, streams_per_ms = 0;  // 0: not measured yet
+    int64_t patience = 1;                         // doubled when a lease expires
+    uint32_t failures = 0;                        // in a row
+    int64_t rests_until = 0;                      // after a failure
+    int64_t heard = 0;
+    uint64_t pairs_done = 0;
+    int64_t connected_unix_seconds = 0;
+  };
+  struct CheckpointAsk {
+    uint32_t step = 0;
+    std::string worker;
+    int64_t deadline = 0;
+  };
+  struct Run {
+    JobRecord record;
+    uint64_t age = 0;  // smaller: older
+    std::optional<StepWork> work;
+    std::optional<std::variant<CommitRecord, ClosingRecord>> pending;  // to be durable
+    bool appending = false;                                            // the shell is at it
+    bool checkpoint_due = false;
+    std::optional<CheckpointAsk> ask;
+    std::map<uint32_t, std::string> digests;  // settled, of the newest steps
+    uint32_t disputes = 0;                    // of the present step
+    int64_t step_started = -1;
+    bool runnable() const {
+      return record.state == v1::JobState::QUEUED || record.state == v1::JobState::RUNNING;
+    }
+  };
+
+  // core_jobs.cc: which job runs, and its way from step to step.
+  void AddRun(JobRecord record);
+  void Drive();
+  Run* Chosen();
+  void Assign(const std::string& id, Worker& worker, Run& run, bool reload);
+  void ReleaseWorkers(Run& run, const std::string& reason);
+  void PauseRun(Run& run, const std::string& reason);
+  void StartStep(Run& run);
+  void FinishStep(Run& run);
+  void EmitAppend(Run& run);
+  void Announce(Run& run, const CommitRecord& record);
+  void UpdateProgress(Run& run, const CommitRecord& record);
+  void UpdateHeldOut(Run& run, const std::optional<HeldOutSums>& sums, uint32_t step);
+  void AskCheckpoint(Run& run);
+  void FinishRun(Run& run);
+  StatusOr<Run*> Find(const std::string& job);
+
+  // core_workers.cc: what workers say, and leases.
+  void OnHello(const std::string& id, Worker& worker, const v1::Hello& hello);
+  void OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownAnswer& answer);
+  void OnReady(const std::string& id, Worker& worker, const v1::Ready& ready);
+  void OnResult(const std::string& id, Worker& worker, const v1::Result& result);
+  void OnFailure(const std::string& id, Worker& worker, const v1::Failure& failure);
+  // OK if the result is what the lease asked for.
+  Status CheckResult(const Run& run, const LeaseState& lease, const v1::Result& result) const;
+  void CompareLate(const std::string& id, Run& run, const v1::Result& result);
+  // Counts the worker's report; true if its results count.
+  bool Vote(const std::string& id, Run& run, const std::string& digest);
+  void Dispute(const std::string& id, Run& run, const std::string& digest);
+  void AcceptResult(Worker& worker, Run& run, uint64_t lease_id, const v1::Result& result);
+  void Lend(Run& run);
+  bool LendTo(const std::string& id, Worker& worker, Run& run);
+  bool Hedge(const std::string& id, Worker& worker, Run& run);
+  uint32_t LeaseSize(const Worker& worker, const Run& run, bool held_out) const;
+  void SendLease(const std::string& id, Worker& worker, Run& run, bool held_out, Shard range,
+                 bool hedge);
+  void ReturnLeases(const std::string& id, Worker& worker);
+  // Takes a lease off its worker's list and off the step's books.
+  void ForgetLease(Run& run, uint64_t lease_id);
+  void ExpireLease(Run& run, uint64_t lease_id);
+  void Revoke(const std::string& worker, uint64_t lease_id);
+  void DropWorker(const std::string& id, const std::string& why);
+  void Expel(const std::string& id, Status status);
+
+  void Say(const std::string& worker, v1::CoordinatorMessage message);
+  void Log(const std::string& job, const std::string& worker, uint32_t step, std::string kind,
+           std::string message);
+  void Changed(const Run& run, bool stepped = false);
+  v1::JobState StateOf(const Run& run) const;
+  Actions Take();
+
+  const CoreOptions options_;
+  int64_t now_ = 0;
+  Actions actions_;
+  std::map<std::string, Run> runs_;
+  std::map<std::string, Worker> workers_;
+  uint64_t next_age_ = 0;
+  uint64_t next_lease_ = 1;
+};
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,317 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Jobs: which one runs, and its way from step to step.
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "services/common/convert.h"
+#include "services/common/job.h"
+#include "services/coordinator/core.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+constexpr int64_t kCheckpointPatience = 120'000;  // milliseconds
+constexpr size_t kDigestsKept = 4096;             // settled ones, for uploads that come late
+
+}  // namespace
+
+StatusOr<Core::Run*> Core::Find(const std::string& job) {
+  const auto at = runs_.find(job);
+  if (at == runs_.end())
+    return NotFound("no job " + job + "; `hatchery jobs` lists those there are");
+  return &at->second;
+}
+
+void Core::AddRun(JobRecord record) {
+  assert(!runs_.contains(record.id));
+  Run& run = runs_[record.id];
+  run.age = next_age_++;
+  run.record = std::move(record);
+  const JobRecord& r = run.record;
+  run.digests[0] = r.initial_digest;
+  if (!r.closing_digest.empty()) run.digests[r.step] = r.closing_digest;
+  if (!r.closing_digest.empty() && !r.final_checkpoint) run.checkpoint_due = true;
+  if (run.runnable() && !r.closing_digest.empty() && r.final_checkpoint) FinishRun(run);
+}
+
+Core::Run* Core::Chosen() {
+  Run* chosen = nullptr;
+  for (auto& [id, run] : runs_) {
+    if (!run.runnable()) continue;
+    const auto rank = [](const Run& r) {
+      return std::pair(-int64_t{r.record.job.priority()}, r.age);
+    };
+    if (chosen == nullptr || rank(run) < rank(*chosen)) chosen = &run;
+  }
+  return chosen;
+}
+
+// Puts every proven worker on the job that runs, and work into every idle worker's hands.
+void Core::Drive() {
+  Run* const chosen = Chosen();
+  for (auto& [id, run] : runs_) {
+    if (&run == chosen || run.record.state != v1::JobState::RUNNING) continue;
+    ReleaseWorkers(run, "a job of higher priority runs");
+    run.record.state = v1::JobState::QUEUED;
+    Changed(run);
+  }
+  if (chosen == nullptr) return;
+  Run& run = *chosen;
+  if (run.record.state != v1::JobState::RUNNING) {
+    run.record.state = v1::JobState::RUNNING;
+    Changed(run);
+  }
+  for (auto& [id, worker] : workers_)
+    if (worker.phase == Phase::kIdle) Assign(id, worker, run, false);
+  AskCheckpoint(run);
+  if (!run.work && !run.pending && run.record.closing_digest.empty()) StartStep(run);
+  Lend(run);
+}
+
+void Core::Assign(const std::string& id, Worker& worker, Run& run, bool reload) {
+  ReturnLeases(id, worker);
+  worker.phase = Phase::kLoading;
+  worker.job = run.record.id;
+  if (run.ask && run.ask->worker == id) run.ask.reset();
+  v1::CoordinatorMessage message;
+  v1::Assign& assign = *message.mutable_assign();
+  assign.set_job_id(run.record.id);
+  *assign.mutable_job() = run.record.job;
+  assign.set_step(run.record.step);
+  assign.set_reload(reload);
+  Say(id, std::move(message));
+}
+
+void Core::ReleaseWorkers(Run& run, const std::string& reason) {
+  for (auto& [id, worker] : workers_) {
+    if (worker.job != run.record.id) continue;
+    worker.phase = Phase::kIdle;
+    worker.job.clear();
+    worker.leases.clear();
+    v1::CoordinatorMessage message;
+    message.mutable_release()->set_job_id(run.record.id);
+    message.mutable_release()->set_reason(reason);
+    Say(id, std::move(message));
+  }
+  run.work.reset();
+  run.ask.reset();
+  run.step_started = -1;
+}
+
+void Core::PauseRun(Run& run, const std::string& reason) {
+  ReleaseWorkers(run, reason.empty() ? "paused" : "paused: " + reason);
+  run.record.state = v1::JobState::PAUSED;
+  run.record.reason = reason;
+  Log(run.record.id, "", run.record.step, "paused", reason.empty() ? "paused" : reason);
+  Changed(run);
+}
+
+void Core::StartStep(Run& run) {
+  const v1::Job& job = run.record.job;
+  const uint32_t step = run.record.step;
+  const bool last = step >= job.steps();
+  // Without held-out data the closing step lends one empty range, for the digest alone.
+  const uint32_t streams = last && !HasHeldOut(job)         ? 1
+                           : last || ValidatesAt(job, step) ? job.held_out_streams()
+                                                            : 0;
+  run.work.emplace(last ? 0 : run.record.spec.pairs(), streams);
+  if (step == 0) run.work->digest = run.record.initial_digest;
+  if (run.step_started < 0) run.step_started = now_;
+}
+
+void Core::FinishStep(Run& run) {
+  const v1::Job& job = run.record.job;
+  const uint32_t step = run.record.step;
+  const auto digest = DigestFromBytes(run.work->digest);
+  assert(digest.ok());
+  std::optional<HeldOutSums> held_out;
+  if (!run.work->stream_parts.empty() && HasHeldOut(job)) held_out = run.work->HeldOutTotal();
+  if (step >= job.steps()) {
+    run.pending = ClosingRecord{step, *digest, held_out};
+  } else {
+    CommitRecord record;
+    record.digest_before = *digest;
+    record.scored_tokens = TokensPerStep(job);
+    record.held_out = held_out;
+    std::vector<uint8_t> trits;
+    std::vector<int32_t> scores;
+    for (const auto& [begin, part] : run.work->pair_parts) {
+      trits.insert(trits.end(), part.trits.begin(), part.trits.end());
+      scores.insert(scores.end(), part.scores.begin(), part.scores.end());
+      record.score_sum += part.score_sum;
+    }
+    record.commit = run.record.spec.fitness == FitnessRule::kSign
+                        ? MakeSignCommit(run.record.spec, step, std::move(trits))
+                        : MakeNormalizedCommit(run.record.spec, step, scores);
+    for (const int8_t f :
+         DecodeFitness(record.commit.encoding, record.commit.fitness, run.record.spec.pairs()))
+      record.nonzero_pairs += f != 0;
+    run.pending = std::move(record);
+  }
+  EmitAppend(run);
+}
+
+void Core::EmitAppend(Run& run) {
+  run.appending = true;
+  actions_.push_back(Append{run.record.id, *run.pending});
+}
+
+Core::Actions Core::Appended(int64_t now, const std::string& job) {
+  now_ = now;
+  const auto at = runs_.find(job);
+  if (at == runs_.end() || !at->second.appending) return Take();
+  Run& run = at->second;
+  const auto record = *std::exchange(run.pending, std::nullopt);
+  run.appending = false;
+  run.work.reset();
+  run.disputes = 0;
+  if (const auto* commit = std::get_if<CommitRecord>(&record)) {
+    Announce(run, *commit);
+  } else {
+    const auto& closing = std::get<ClosingRecord>(record);
+    run.record.closing_digest = DigestToBytes(closing.digest);
+    run.digests[closing.step] = run.record.closing_digest;
+    UpdateHeldOut(run, closing.held_out, closing.step);
+    run.record.latest.set_digest(FormatDigest(closing.digest));
+    run.checkpoint_due = true;
+    run.ask.reset();  // an older one matters no more
+    Log(job, "", closing.step, "closed", "final digest " + FormatDigest(closing.digest));
+    Changed(run, true);
+  }
+  return Take();
+}
+
+void Core::Announce(Run& run, const CommitRecord& record) {
+  const std::string digest = DigestToBytes(record.digest_before);
+  run.digests[run.record.step] = digest;
+  if (run.digests.size() > kDigestsKept) run.digests.erase(run.digests.begin());
+  ++run.record.step;
+  UpdateProgress(run, record);
+  for (const auto& [id, worker] : workers_) {
+    if (worker.job != run.record.id) continue;
+    v1::CoordinatorMessage message;
+    *message.mutable_commit() = CommitToProto(record.commit, record.digest_before);
+    Say(id, std::move(message));
+  }
+  const uint32_t every = run.record.job.checkpoint_every();
+  if (every != 0 && run.record.step % every == 0 && run.record.step < run.record.job.steps())
+    run.checkpoint_due = true;
+  Changed(run, true);
+}
+
+void Core::UpdateProgress(Run& run, const CommitRecord& record) {
+  v1::JobUpdate& latest = run.record.latest;
+  latest.set_step(run.record.step);
+  latest.set_steps(run.record.job.steps());
+  latest.set_train_bits_per_byte(BitsPerByte(record.score_sum, record.scored_tokens));
+  UpdateHeldOut(run, record.held_out, record.commit.step);
+  if (run.step_started >= 0)
+    latest.set_tokens_per_second(
+        1000.0 * static_cast<double>(record.scored_tokens) /
+        static_cast<double>(std::max<int64_t>(1, now_ - run.step_started)));
+  latest.set_alpha(record.commit.alpha / 65536.0);
+  latest.set_fitness_nonzero(double{1} * record.nonzero_pairs / run.record.spec.pairs());
+  latest.set_digest(FormatDigest(record.digest_before));
+  run.step_started = run.record.state == v1::JobState::RUNNING ? now_ : -1;
+}
+
+void Core::UpdateHeldOut(Run& run, const std::optional<HeldOutSums>& sums, uint32_t step) {
+  if (!sums) return;
+  v1::JobUpdate& latest = run.record.latest;
+  latest.set_validation_bits_per_byte(BitsPerByte(sums->score, sums->tokens));
+  latest.set_validation_coarse_bits_per_byte(CoarseBitsPerByte(*sums));
+  latest.set_validation_accuracy(Accuracy(*sums));
+  latest.set_validation_step(step);
+}
+
+Core::Actions Core::AppendFailed(int64_t now, const std::string& job, const Status& status) {
+  now_ = now;
+  const auto at = runs_.find(job);
+  if (at == runs_.end() || !at->second.appending) return Take();
+  Run& run = at->second;
+  run.appending = false;
+  Log(job, "", run.record.step, "append_failed", status.message());
+  if (run.runnable()) PauseRun(run, status.message());
+  return Take();
+}
+
+// ---- Checkpoints -------------------------------------------------------------------------------
+
+// Asks a worker that is at the present step; its stream is ordered, so it copies the replica before
+// it hears of the next commit.
+void Core::AskCheckpoint(Run& run) {
+  if (!run.checkpoint_due || run.ask) return;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.phase != Phase::kReady || worker.job != run.record.id || worker.rests_until > now_)
+      continue;
+    if (run.work) {  // not of one whose replica nobody else believes
+      const auto vote = run.work->votes.find(id);
+      if (vote != run.work->votes.end() && !run.work->digest.empty() &&
+          vote->second != run.work->digest)
+        continue;
+    }
+    run.ask = CheckpointAsk{run.record.step, id, now_ + kCheckpointPatience};
+    v1::CoordinatorMessage message;
+    message.mutable_checkpoint_request()->set_job_id(run.record.id);
+    message.mutable_checkpoint_request()->set_step(run.record.step);
+    return Say(id, std::move(message));
+  }
+}
+
+Core::Actions Core::CheckpointStored(int64_t now, const std::string& job, uint32_t step) {
+  now_ = now;
+  const auto at = runs_.find(job);
+  if (at == runs_.end()) return Take();
+  Run& run = at->second;
+  if (run.ask && run.ask->step == step) {
+    run.ask.reset();
+    run.checkpoint_due = false;
+  }
+  Log(job, "", step, "checkpoint", "checkpoint of step " + std::to_string(step) + " stored");
+  if (!run.record.closing_digest.empty() && step == run.record.step) {
+    run.record.final_checkpoint = true;
+    run.checkpoint_due = false;
+    if (run.runnable()) FinishRun(run);
+  } else if (!run.record.closing_digest.empty()) {
+    run.checkpoint_due = true;
+  }
+  return Take();
+}
+
+Core::Actions Core::CheckpointFailed(int64_t now, const std::string& job, uint32_t step,
+                                     const Status& status) {
+  now_ = now;
+  const auto at = runs_.find(job);
+  if (at == runs_.end()) return Take();
+  Run& run = at->second;
+  Log(job, "", step, "checkpoint_failed", status.message());
+  // Asked again when the time allowed for this one is over, so that a full disk is no busy loop.
+  if (run.ask && run.ask->step == step) run.ask->deadline = now_ + 5'000;
+  return Take();
+}
+
+void Core::FinishRun(Run& run) {
+  ReleaseWorkers(run, "finished");
+  run.record.state = v1::JobState::FINISHED;
+  run.checkpoint_due = false;
+  Log(run.record.id, "", run.record.step, "finished",
+      "finished after " + std::to_string(run.record.step) + " steps");
+  Changed(run, true);
+}
+
+std::optional<std::string> Core::AgreedDigest(const std::string& job, uint32_t step) const {
+  const auto at = runs_.find(job);
+  if (at == runs_.end()) return std::nullopt;
+  const auto digest = at->second.digests.find(step);
+  if (digest == at->second.digests.end()) return std::nullopt;
+  return digest->second;
+}
+
+bool Core::WantsCheckpoint(const std::string& job, uint32_t step) const {
+  const auto at = runs_.find(job);
+  return at != runs_.end() && at->second.ask && at->second.ask->step == step;
+}
+
+}  // namespace hatchery::coordinator

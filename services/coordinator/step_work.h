@@ -1,0 +1,83 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// What one step of a job still needs, is out on loan, and has got. Plain data with the invariants
+// of ranges: pure, no clock.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/replica.h"
+
+namespace hatchery::coordinator {
+
+// The part of [0, size) that nobody works on.
+class RangePool {
+ public:
+  explicit RangePool(uint32_t size) {
+    if (size > 0) free_[0] = size;
+  }
+  bool empty() const { return free_.empty(); }
+  // The lowest free range, at most `most` long. The pool must not be empty.
+  Shard Take(uint32_t most);
+  // Gives back a range that was taken; neighbours are joined.
+  void Return(Shard range);
+
+ private:
+  std::map<uint32_t, uint32_t> free_;  // begin -> end
+};
+
+struct LeaseState {
+  std::string worker;
+  bool held_out = false;
+  Shard range;
+  int64_t issued = 0;    // milliseconds
+  int64_t deadline = 0;  // milliseconds
+  int64_t expected = 0;  // milliseconds that the work should take
+  bool hedge = false;    // a copy of another worker's lease
+};
+
+// Accepted results, keyed by where their range begins; ranges never overlap.
+struct PairPart {
+  uint32_t end = 0;
+  std::string trits;            // rule SIGN
+  std::vector<int32_t> scores;  // rule NORMALIZED
+  int64_t score_sum = 0;
+  bool operator==(const PairPart&) const = default;
+};
+struct StreamPart {
+  uint32_t end = 0;
+  HeldOutSums sums;
+  bool operator==(const StreamPart&) const = default;
+};
+
+struct StepWork {
+  StepWork(uint32_t pair_count, uint32_t stream_count)
+      : pairs(pair_count),
+        streams(stream_count),
+        pairs_left(pair_count),
+        streams_left(stream_count) {}
+
+  bool complete() const { return pairs_left == 0 && streams_left == 0; }
+  bool Done(bool held_out, Shard range) const;
+  // Takes the lease off the books; its range is free again unless it is done or a copy is out.
+  void DropLease(uint64_t id);
+  // Leases on exactly this range.
+  std::vector<uint64_t> LeasesOn(bool held_out, Shard range) const;
+  void AcceptPairs(uint32_t begin, PairPart part);
+  void AcceptStreams(uint32_t begin, StreamPart part);
+  HeldOutSums HeldOutTotal() const;
+
+  RangePool pairs, streams;
+  uint32_t pairs_left, streams_left;
+  std::map<uint64_t, LeaseState> leases;
+  std::map<uint32_t, PairPart> pair_parts;
+  std::map<uint32_t, StreamPart> stream_parts;
+  std::string digest;                        // that every accepted result was computed on; or empty
+  std::map<std::string, std::string> votes;  // worker -> the digest that it reports
+};
+
+}  // namespace hatchery::coordinator
