@@ -1,0 +1,313 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "services/common/job.h"
+#include "tests/coordinator/fake_world.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using State = v1::JobState;
+
+std::vector<CommitRecord> CommitsOf(uint32_t workers, bool reverse, v1::FitnessRule rule) {
+  FakeWorld world;
+  world.reverse = reverse;
+  v1::Job job = FakeWorld::MakeJob(7);
+  job.set_fitness(rule);
+  world.Submit("a", job);
+  for (uint32_t w = 0; w < workers; ++w) world.Join(std::string(1, static_cast<char>('p' + w)));
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  for (const auto& [id, worker] : world.workers) EXPECT_GT(worker.results, 0u) << id;
+  return world.commits["a"];
+}
+
+// Runs until the job is at `step`.
+void RunToStep(FakeWorld& world, const std::string& job, uint32_t step) {
+  for (int i = 0; i < 5000 && world.core.Job(job)->step() < step; ++i) world.RunToEnd(10, 1);
+  ASSERT_GE(world.core.Job(job)->step(), step);
+}
+
+TEST(CoreTest, OneWorkerFinishesAJob) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(7));
+  world.Join("w");
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  ASSERT_EQ(world.commits["a"].size(), 7u);
+  for (const CommitRecord& record : world.commits["a"])
+    EXPECT_EQ(record.held_out.has_value(), record.commit.step % 2 == 0);
+  ASSERT_TRUE(world.closings["a"].held_out.has_value());
+  EXPECT_EQ(world.closings["a"].held_out->tokens, 990u);
+  EXPECT_EQ(world.closings["a"].step, 7u);
+  EXPECT_THAT(world.checkpoints["a"], ElementsAre(3, 6, 7));
+}
+
+TEST(CoreTest, CommitsDependNeitherOnWorkersNorOnOrder) {
+  for (const v1::FitnessRule rule : {v1::SIGN, v1::NORMALIZED}) {
+    const auto one = CommitsOf(1, false, rule);
+    EXPECT_EQ(one, CommitsOf(3, false, rule));
+    EXPECT_EQ(one, CommitsOf(5, true, rule));
+  }
+}
+
+TEST(CoreTest, WithoutHeldOutDataTheClosingStepAsksForTheDigestAlone) {
+  FakeWorld world;
+  v1::Job job = FakeWorld::MakeJob(2);
+  job.clear_held_out();
+  world.Submit("a", job);
+  world.Join("w");
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_FALSE(world.closings["a"].held_out.has_value());
+}
+
+TEST(CoreTest, ACheckpointIsAskedForBetweenItsCommits) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(4));
+  world.Join("w");
+  world.RunToEnd();
+  EXPECT_THAT(world.workers["w"].order, ElementsAre("commit 0", "commit 1", "commit 2",
+                                                    "checkpoint 3", "commit 3", "checkpoint 4"));
+}
+
+TEST(CoreTest, NothingIsAnnouncedBeforeItIsDurable) {
+  FakeWorld world;
+  world.auto_sync = false;
+  world.Submit("a", FakeWorld::MakeJob(2));
+  world.Join("w");
+  world.RunToEnd(10, 200);
+  EXPECT_EQ(world.appends.size(), 1u);
+  EXPECT_EQ(world.core.Job("a")->step(), 0u);
+  EXPECT_TRUE(world.workers["w"].order.empty());
+  world.auto_sync = true;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+}
+
+TEST(CoreTest, AFullDiskPausesAndResumeAppendsTheSameRecord) {
+  FakeWorld world;
+  world.disk_full = true;
+  world.Submit("a", FakeWorld::MakeJob(3));
+  world.Join("w");
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("disk is full"));
+  world.disk_full = false;
+  auto actions = world.core.Resume(world.now, "a");
+  ASSERT_TRUE(actions.ok());
+  world.Do(*actions);
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"].size(), 3u);
+}
+
+TEST(CoreTest, ADeadWorkersLeasesGoToTheOthers) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  world.Join("x");
+  world.Join("y");
+  RunToStep(world, "a", 2);
+  world.workers["x"].stuck = true;
+  world.RunToEnd(10, 20);
+  world.Leave("x");
+  world.Join("z");
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"], [] {
+    FakeWorld alone;
+    alone.Submit("a", FakeWorld::MakeJob(6));
+    alone.Join("w");
+    alone.RunToEnd();
+    return alone.commits["a"];
+  }());
+}
+
+TEST(CoreTest, AStuckWorkersLeasesAreHedged) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  world.Join("x");
+  world.Join("y");
+  RunToStep(world, "a", 2);
+  world.workers["x"].stuck = true;
+  const int64_t before = world.now;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_LT(world.now - before, 10'000) << "hedged, not expired";
+}
+
+TEST(CoreTest, ALoneStuckWorkersLeasesExpire) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(2));
+  world.Join("x");
+  world.workers["x"].stuck = true;
+  world.RunToEnd(1000, 100);
+  EXPECT_TRUE(world.Has("lease_expired"));
+  world.workers["x"].stuck = false;
+  // Its results are late now, and ignored; it works on what it is lent next.
+  world.RunToEnd(1000, 3000);
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+}
+
+TEST(CoreTest, LateAndDuplicateResultsAreNoErrors) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(4));
+  world.Join("x");
+  world.Join("y");
+  world.workers["x"].stuck = true;
+  for (int i = 0; i < 50 && world.workers["x"].held.empty(); ++i) world.Work("x");
+  ASSERT_FALSE(world.workers["x"].held.empty());
+  const v1::Lease lease = world.workers["x"].held.front();
+  const auto result = world.ResultFor(world.workers["x"], lease);
+  world.Say("x", result);
+  world.Say("x", result);  // twice
+  EXPECT_FALSE(world.Has("duplicate_differs"));
+  auto other = result;
+  std::string& trits = *other.mutable_result()->mutable_scores()->mutable_trits();
+  trits[0] = static_cast<char>(trits[0] == 0 ? 1 : 0);
+  world.Say("x", other);
+  EXPECT_TRUE(world.Has("duplicate_differs"));
+  world.workers["x"].stuck = false;
+  RunToStep(world, "a", 2);
+  world.Say("x", result);  // of an old step
+  EXPECT_FALSE(world.workers["x"].closed);
+}
+
+TEST(CoreTest, MalformedAndFutureResultsCloseTheWorkerAndLoseNothing) {
+  const auto spoil = [](int kind, v1::Result& result) {
+    v1::ShardScores& scores = *result.mutable_scores();
+    if (kind == 0) result.set_step(result.step() + 1);
+    if (kind == 1) scores.mutable_trits()->push_back('\x79');
+    if (kind == 2) (*scores.mutable_trits())[0] = '\xff';
+    if (kind == 3) scores.set_end(scores.end() + 5);
+    if (kind == 4) result.set_digest("short");
+    if (kind == 5) result.mutable_held_out()->set_tokens(3);
+    if (kind == 6) scores.add_scores(1);
+  };
+  for (int kind = 0; kind < 7; ++kind) {
+    FakeWorld world;
+    world.Submit("a", FakeWorld::MakeJob(3));
+    world.Join("x");
+    world.workers["x"].stuck = true;
+    for (int i = 0; i < 50 && world.workers["x"].held.empty(); ++i) world.Work("x");
+    ASSERT_FALSE(world.workers["x"].held.empty());
+    auto message = world.ResultFor(world.workers["x"], world.workers["x"].held.front());
+    spoil(kind, *message.mutable_result());
+    world.Say("x", message);
+    EXPECT_TRUE(world.workers["x"].closed) << kind;
+    EXPECT_EQ(world.workers["x"].close_status.code(), StatusCode::kInvalidArgument) << kind;
+    world.workers.erase("x");
+    world.Join("y");
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED) << kind;
+  }
+}
+
+TEST(CoreTest, AMinorityDigestMakesThatWorkerReload) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  for (const char* id : {"x", "y", "z"}) world.Join(id);
+  RunToStep(world, "a", 2);
+  world.workers["z"].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("digest_disputed"));
+  EXPECT_GE(world.workers["z"].reloads, 1u);
+  for (const CommitRecord& record : world.commits["a"])
+    EXPECT_EQ(record.digest_before.lane0, record.commit.step + 1u);
+}
+
+TEST(CoreTest, TwoWhoDisagreeBothReload) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  world.Join("x");
+  world.Join("y");
+  RunToStep(world, "a", 2);
+  world.workers["x"].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_GE(world.workers["x"].reloads, 1u);
+  EXPECT_GE(world.workers["y"].reloads, 1u);
+  for (const CommitRecord& record : world.commits["a"])
+    EXPECT_EQ(record.digest_before.lane0, record.commit.step + 1u);
+}
+
+TEST(CoreTest, AWrongInitialDigestIsRefused) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(2));
+  world.Join("x");
+  world.workers["x"].wrong_from = 0;
+  world.RunToEnd(10, 20);
+  EXPECT_TRUE(world.workers["x"].closed);
+  EXPECT_EQ(world.workers["x"].close_status.code(), StatusCode::kFailedPrecondition);
+}
+
+TEST(CoreTest, OtherVersionsAndWrongAnswersAreRefused) {
+  CoreOptions options;
+  options.known_answer_task = DefaultJob();
+  options.known_answer_digest = FakeWorld::DigestAt(5);
+  FakeWorld world(options);
+  world.Join("x");
+  v1::WorkerMessage message;
+  message.mutable_known_answer()->set_digest(FakeWorld::DigestAt(6));
+  world.Say("x", message);
+  EXPECT_THAT(world.workers["x"].close_status.message(), HasSubstr("known-answer"));
+  world.Do(world.core.WorkerConnected(world.now, "old", 0));
+  message.mutable_hello()->set_protocol_version(77);
+  world.Say("old", message);
+  EXPECT_EQ(world.workers["old"].close_status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(world.workers["old"].close_status.message(), HasSubstr("77"));
+}
+
+TEST(CoreTest, PauseResumeCancelAndPriority) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  world.Join("w");
+  RunToStep(world, "a", 2);
+  v1::Job urgent = FakeWorld::MakeJob(3);
+  urgent.set_priority(1);
+  world.Submit("b", urgent);
+  EXPECT_EQ(world.core.Job("a")->state(), State::QUEUED);
+  EXPECT_EQ(world.core.Job("b")->state(), State::RUNNING);
+  RunToStep(world, "b", 1);
+  world.Do(*world.core.Pause(world.now, "b"));
+  EXPECT_EQ(world.core.Job("a")->state(), State::RUNNING);
+  RunToStep(world, "a", 3);
+  world.Do(*world.core.Resume(world.now, "b"));
+  world.Do(*world.core.Cancel(world.now, "a"));
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::CANCELLED);
+  EXPECT_EQ(world.core.Job("b")->state(), State::FINISHED);
+  EXPECT_FALSE(world.core.Resume(world.now, "a").ok());
+  EXPECT_FALSE(world.core.Pause(world.now, "nope").ok());
+}
+
+TEST(CoreTest, ARecoveredJobGoesOnWhereItsJournalEnds) {
+  FakeWorld world;
+  JobRecord record;
+  record.id = "a";
+  record.job = FakeWorld::MakeJob(6);
+  record.spec = *SpecFromJob(record.job);
+  record.initial_digest = FakeWorld::DigestAt(0);
+  record.state = State::RUNNING;
+  record.step = 4;
+  world.commits["a"].resize(4);
+  world.Do(world.core.JobRecovered(world.now, record));
+  record.id = "b";  // closed, but its last checkpoint is missing
+  record.step = 6;
+  record.closing_digest = FakeWorld::DigestAt(6);
+  world.Do(world.core.JobRecovered(world.now, record));
+  world.Join("w");
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.core.Job("b")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"].size(), 6u);
+  EXPECT_THAT(world.checkpoints["b"], ElementsAre(6));
+  EXPECT_FALSE(world.closings.contains("b"));
+}
+
+}  // namespace
+}  // namespace hatchery::coordinator

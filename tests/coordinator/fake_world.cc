@@ -1,0 +1,210 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "tests/coordinator/fake_world.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/core/version.h"
+#include "services/common/convert.h"
+#include "services/common/job.h"
+#include "services/common/protocol.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+int32_t Score(uint32_t step, uint32_t member) {
+  return -static_cast<int32_t>((step * 7919u + member * 104729u) % 1009u) - 1;
+}
+
+}  // namespace
+
+FakeWorld::FakeWorld(CoreOptions options) : core(std::move(options)) {}
+
+std::string FakeWorld::DigestAt(uint32_t step) {
+  return DigestToBytes(core::Digest{step + 1u, ~uint64_t{step}});
+}
+
+v1::Job FakeWorld::MakeJob(uint32_t steps, uint32_t population) {
+  v1::Job job = DefaultJob();
+  job.set_name("test");
+  job.set_population(population);
+  job.set_steps(steps);
+  job.set_validate_every(2);
+  job.set_checkpoint_every(3);
+  job.set_held_out_streams(10);
+  job.mutable_train()->set_end(10'000);
+  job.mutable_held_out()->set_begin(10'000);
+  job.mutable_held_out()->set_end(11'000);
+  return job;
+}
+
+void FakeWorld::Submit(const std::string& id, const v1::Job& job) {
+  JobRecord record;
+  record.id = id;
+  record.job = job;
+  const auto spec = SpecFromJob(job);
+  ASSERT_TRUE(spec.ok()) << spec.status().message();
+  record.spec = *spec;
+  record.initial_digest = DigestAt(0);
+  Do(core.JobSubmitted(now, record));
+}
+
+void FakeWorld::Join(const std::string& id) {
+  workers[id] = {};
+  Do(core.WorkerConnected(now, id, 0));
+  v1::WorkerMessage message;
+  message.mutable_hello()->set_protocol_version(kProtocolVersion);
+  message.mutable_hello()->set_contract_version(core::kContractVersion);
+  Say(id, message);
+}
+
+void FakeWorld::Leave(const std::string& id) {
+  workers.erase(id);
+  Do(core.WorkerDisconnected(now, id, "killed"));
+}
+
+void FakeWorld::Say(const std::string& id, const v1::WorkerMessage& message) {
+  Do(core.WorkerSaid(now, id, message));
+}
+
+void FakeWorld::Do(Core::Actions actions) {
+  for (Action& action : actions) {
+    if (auto* send = std::get_if<coordinator::Send>(&action)) {
+      if (workers.contains(send->worker)) workers[send->worker].inbox.push_back(send->message);
+    } else if (auto* close = std::get_if<CloseWorker>(&action)) {
+      workers[close->worker].closed = true;
+      workers[close->worker].close_status = close->status;
+    } else if (auto* append = std::get_if<Append>(&action)) {
+      appends.push_back(*append);
+    } else if (auto* event = std::get_if<LogEvent>(&action)) {
+      events.push_back(event->event);
+    }
+  }
+}
+
+void FakeWorld::Sync() {
+  while (!appends.empty()) {
+    const Append append = appends.front();
+    appends.pop_front();
+    if (disk_full) {
+      Do(core.AppendFailed(now, append.job, ResourceExhausted("the disk is full")));
+      continue;
+    }
+    if (const auto* commit = std::get_if<CommitRecord>(&append.record)) {
+      ASSERT_EQ(commit->commit.step, commits[append.job].size());
+      commits[append.job].push_back(*commit);
+    } else {
+      closings[append.job] = std::get<ClosingRecord>(append.record);
+    }
+    Do(core.Appended(now, append.job));
+  }
+}
+
+v1::WorkerMessage FakeWorld::ResultFor(const FakeWorker& worker, const v1::Lease& lease) const {
+  v1::WorkerMessage message;
+  v1::Result& result = *message.mutable_result();
+  result.set_job_id(lease.job_id());
+  result.set_step(lease.step());
+  result.set_lease_id(lease.lease_id());
+  result.set_digest(DigestAt(worker.step >= worker.wrong_from ? worker.step + 100 : worker.step));
+  result.set_seconds(0.01);
+  if (lease.has_held_out()) {
+    const uint32_t streams = lease.held_out().end() - lease.held_out().begin();
+    result.mutable_held_out()->set_tokens(uint64_t{streams} * 99);
+    result.mutable_held_out()->set_score(-int64_t{streams} * 1000);
+    return message;
+  }
+  v1::ShardScores& scores = *result.mutable_scores();
+  scores.set_begin(lease.pairs().begin());
+  scores.set_end(lease.pairs().end());
+  std::vector<int32_t> values;
+  int64_t sum = 0;
+  for (uint32_t m = 2 * scores.begin(); m < 2 * scores.end(); ++m) {
+    values.push_back(Score(lease.step(), m));
+    sum += values.back();
+  }
+  scores.set_score_sum(sum);
+  const auto job = core.Job(lease.job_id());
+  if (job->job().fitness() == v1::SIGN) {
+    const auto trits = EncodeSigns(values);
+    scores.set_trits(trits.data(), trits.size());
+  } else {
+    scores.mutable_scores()->Add(values.begin(), values.end());
+  }
+  return message;
+}
+
+bool FakeWorld::Work(const std::string& id) {
+  const auto at = workers.find(id);
+  if (at == workers.end() || at->second.closed || at->second.inbox.empty()) return false;
+  FakeWorker& worker = at->second;
+  const v1::CoordinatorMessage message = worker.inbox.front();
+  worker.inbox.pop_front();
+  v1::WorkerMessage reply;
+  if (message.has_assign()) {
+    if (message.assign().reload()) {
+      ++worker.reloads;
+      worker.wrong_from = UINT32_MAX;
+    }
+    std::erase_if(worker.inbox, [](const auto& m) { return m.has_lease() || m.has_commit(); });
+    worker.step = core.Job(message.assign().job_id())->step();
+    reply.mutable_ready()->set_job_id(message.assign().job_id());
+    reply.mutable_ready()->set_step(worker.step);
+    reply.mutable_ready()->set_digest(
+        DigestAt(worker.step >= worker.wrong_from ? worker.step + 100 : worker.step));
+    Say(id, reply);
+  } else if (message.has_commit()) {
+    worker.order.push_back("commit " + std::to_string(message.commit().step()));
+    // Durable before announced.
+    bool durable = false;
+    for (const auto& [job, records] : commits) durable |= records.size() > message.commit().step();
+    EXPECT_TRUE(durable);
+    if (message.commit().step() == worker.step) ++worker.step;
+  } else if (message.has_lease()) {
+    if (worker.stuck) {
+      worker.held.push_back(message.lease());
+    } else if (message.lease().step() == worker.step) {
+      ++worker.results;
+      Say(id, ResultFor(worker, message.lease()));
+    }
+  } else if (message.has_checkpoint_request()) {
+    const v1::CheckpointRequest& request = message.checkpoint_request();
+    worker.order.push_back("checkpoint " + std::to_string(request.step()));
+    EXPECT_EQ(request.step(), worker.step);
+    checkpoints[request.job_id()].push_back(request.step());
+    Do(core.CheckpointStored(now, request.job_id(), request.step()));
+  }
+  return true;
+}
+
+void FakeWorld::RunToEnd(int64_t tick, int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<std::string> ids;
+    for (const auto& [id, worker] : workers) ids.push_back(id);
+    if (reverse) std::reverse(ids.begin(), ids.end());
+    v1::WorkerMessage heartbeat;
+    heartbeat.mutable_heartbeat();
+    for (const std::string& id : ids) {
+      Work(id);
+      if (!workers[id].closed) Say(id, heartbeat);
+    }
+    if (auto_sync) Sync();
+    now += tick;
+    Do(core.Tick(now));
+    const auto jobs = core.Jobs();
+    if (std::all_of(jobs.begin(), jobs.end(), [](const auto& job) {
+          return job.state() == v1::JobState::FINISHED || job.state() == v1::JobState::CANCELLED ||
+                 job.state() == v1::JobState::PAUSED;
+        }))
+      return;
+  }
+}
+
+bool FakeWorld::Has(const std::string& kind) const {
+  return std::any_of(events.begin(), events.end(),
+                     [&](const v1::Event& event) { return event.kind() == kind; });
+}
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,65 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// The core with fake workers around it: their scores and digests are plain functions of step and
+// pair, their disk is a list of records. Everything is delivered in order, when the test says so.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "services/coordinator/core.h"
+
+namespace hatchery::coordinator {
+
+struct FakeWorker {
+  std::deque<v1::CoordinatorMessage> inbox;
+  bool closed = false;
+  Status close_status;
+  uint32_t step = 0;
+  bool stuck = false;                // keeps its leases and says nothing
+  uint32_t wrong_from = UINT32_MAX;  // from this step on its digests are wrong, until it reloads
+  uint64_t results = 0;
+  uint32_t reloads = 0;
+  std::vector<v1::Lease> held;     // by a stuck worker
+  std::vector<std::string> order;  // kinds of the messages it has handled, "commit 3"
+};
+
+class FakeWorld {
+ public:
+  explicit FakeWorld(CoreOptions options = {});
+
+  static v1::Job MakeJob(uint32_t steps, uint32_t population = 200);
+  void Submit(const std::string& id, const v1::Job& job);
+  // Connects a worker and says Hello.
+  void Join(const std::string& id);
+  void Leave(const std::string& id);
+  void Do(Core::Actions actions);
+  void Say(const std::string& id, const v1::WorkerMessage& message);
+  // Handles one message of a worker; false if there is none.
+  bool Work(const std::string& id);
+  // Lets everybody work until nothing moves; time passes by `tick` milliseconds a round.
+  void RunToEnd(int64_t tick = 10, int rounds = 5000);
+  // Makes what waits durable.
+  void Sync();
+  bool Has(const std::string& kind) const;  // an event of that kind was logged
+
+  v1::WorkerMessage ResultFor(const FakeWorker& worker, const v1::Lease& lease) const;
+  static std::string DigestAt(uint32_t step);
+
+  Core core;
+  int64_t now = 1000;
+  bool auto_sync = true;
+  bool disk_full = false;
+  bool reverse = false;  // workers take turns from the last
+  std::map<std::string, FakeWorker> workers;
+  std::map<std::string, std::vector<CommitRecord>> commits;
+  std::map<std::string, ClosingRecord> closings;
+  std::map<std::string, std::vector<uint32_t>> checkpoints;
+  std::deque<Append> appends;
+  std::vector<v1::Event> events;
+};
+
+}  // namespace hatchery::coordinator
