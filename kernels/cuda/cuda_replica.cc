@@ -7,6 +7,7 @@
 #include "kernels/core/egg.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/evaluate.h"
+#include "kernels/cuda/evaluate_hopper.h"
 #include "kernels/cuda/update.h"
 
 namespace hatchery {
@@ -18,6 +19,7 @@ using cuda::FromCuda;
 constexpr uint64_t kMaxReferenceStates = uint64_t{1} << 30;
 // Tokens that one launch evaluates, so that a stop request is heard within a moment.
 constexpr uint64_t kReferenceTokensAtOnce = 1 << 18;
+constexpr uint64_t kFastTokensAtOnce = 1 << 24;
 
 class CudaReplica : public Replica {
  public:
@@ -31,7 +33,8 @@ class CudaReplica : public Replica {
   const Model& model() const override { return model_; }
   uint32_t step() const override { return step_; }
   std::string Description() const override {
-    return "cuda (" + device_name_ + ", device " + std::to_string(options_.device) + ")";
+    return "cuda (" + device_name_ + ", device " + std::to_string(options_.device) +
+           (fast_ ? ", fused)" : ", reference kernels)");
   }
 
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
@@ -47,6 +50,10 @@ class CudaReplica : public Replica {
  private:
   Status UseDevice() const { return FromCuda(cudaSetDevice(options_.device), "select the device"); }
   Status AllocateModel();
+  Status AllocateFast();
+  cuda::HopperMemory FastMemory() const;
+  // Sequences that one launch takes.
+  uint32_t SequencesAtOnce(uint64_t tokens_each) const;
   Status LoadData(DataView data);
   cuda::ModelView View() const;
   cuda::Sequences MemberSequences(Shard shard) const;
@@ -62,6 +69,8 @@ class CudaReplica : public Replica {
   const CudaOptions options_;
   const uint64_t held_out_bytes_;
   std::string device_name_;
+  bool fast_ = false;  // the fused kernel evaluates members and held-out streams
+  uint32_t multiprocessors_ = 0;
   uint32_t reference_blocks_ = 0;
   uint32_t step_ = 0;
 
@@ -79,6 +88,10 @@ class CudaReplica : public Replica {
   cuda::Buffer<unsigned long long> lanes_;
   cuda::Buffer<uint8_t> token_;
   cuda::Buffer<int8_t> logits_;
+
+  // Of the fused kernel; see HopperMemory.
+  cuda::Buffer<int8_t> stages_, vectors_, embedding_;
+  cuda::Buffer<uint4> fast_noise_, fast_states_, fast_scratch_;
 };
 
 Status CudaReplica::Open(DataView data) {
@@ -91,7 +104,11 @@ Status CudaReplica::Open(DataView data) {
   const uint64_t wanted = 4 * static_cast<uint64_t>(properties.multiProcessorCount);
   reference_blocks_ =
       static_cast<uint32_t>(std::clamp<uint64_t>(kMaxReferenceStates / state, 1, wanted));
+  multiprocessors_ = static_cast<uint32_t>(properties.multiProcessorCount);
+  fast_ = options_.kernels == CudaKernels::kAuto &&
+          cuda::HopperFits(View(), properties.major, properties.minor);
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
+  if (fast_) HATCHERY_RETURN_IF_ERROR(AllocateFast());
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
   return Restore(0, InitialWeights(model_, spec_.seed));
 }
@@ -109,6 +126,28 @@ Status CudaReplica::AllocateModel() {
   HATCHERY_RETURN_IF_ERROR(lanes_.Allocate(2, "the digest"));
   HATCHERY_RETURN_IF_ERROR(token_.Allocate(1, "a token"));
   return logits_.Allocate(core::kVocabulary, "the logits");
+}
+
+Status CudaReplica::AllocateFast() {
+  const cuda::HopperSizes sizes = cuda::SizesFor(spec_.layers, multiprocessors_);
+  HATCHERY_RETURN_IF_ERROR(stages_.Allocate(sizes.stages, "the arranged weights"));
+  HATCHERY_RETURN_IF_ERROR(vectors_.Allocate(sizes.vectors, "the arranged vectors"));
+  HATCHERY_RETURN_IF_ERROR(embedding_.Allocate(sizes.embedding, "the arranged embedding"));
+  HATCHERY_RETURN_IF_ERROR(fast_noise_.Allocate(sizes.noise, "the noise of a launch"));
+  HATCHERY_RETURN_IF_ERROR(fast_states_.Allocate(sizes.states, "the recurrent state"));
+  return fast_scratch_.Allocate(sizes.scratch, "the residuals and gates");
+}
+
+cuda::HopperMemory CudaReplica::FastMemory() const {
+  return {stages_.data(),     vectors_.data(),     embedding_.data(),
+          fast_noise_.data(), fast_states_.data(), fast_scratch_.data()};
+}
+
+uint32_t CudaReplica::SequencesAtOnce(uint64_t tokens_each) const {
+  const uint64_t unit =
+      fast_ ? uint64_t{multiprocessors_} * cuda::kHopperMembers : 2 * uint64_t{reference_blocks_};
+  const uint64_t tokens = fast_ ? kFastTokensAtOnce : kReferenceTokensAtOnce;
+  return static_cast<uint32_t>(std::max<uint64_t>(1, tokens / (tokens_each * unit)) * unit);
 }
 
 Status CudaReplica::LoadData(DataView data) {
@@ -139,10 +178,13 @@ cuda::Sequences CudaReplica::MemberSequences(Shard shard) const {
 }
 
 Status CudaReplica::Run(const cuda::Sequences& sequences) {
-  const uint32_t blocks = std::min(sequences.count, reference_blocks_);
-  HATCHERY_RETURN_IF_ERROR(
-      FromCuda(cuda::EvaluateReference(View(), sequences, blocks, states_.data(), false),
-               "launch the evaluation"));
+  const uint32_t tiles = (sequences.count + cuda::kHopperMembers - 1) / cuda::kHopperMembers;
+  const cudaError_t launched =
+      fast_
+          ? cuda::HopperEvaluate(View(), sequences, std::min(tiles, multiprocessors_), FastMemory())
+          : cuda::EvaluateReference(View(), sequences, std::min(sequences.count, reference_blocks_),
+                                    states_.data(), false);
+  HATCHERY_RETURN_IF_ERROR(FromCuda(launched, "launch the evaluation"));
   return FromCuda(cudaDeviceSynchronize(), "evaluate");
 }
 
@@ -156,9 +198,7 @@ Status CudaReplica::Evaluate(Shard shard, std::stop_token stop, std::span<int32_
   if (train_.size() == 0)
     return FailedPrecondition("this replica has no training data, so it cannot evaluate");
   HATCHERY_RETURN_IF_ERROR(UseDevice());
-  const uint64_t pair_tokens = 2 * (uint64_t{spec_.burn_in} + spec_.window);
-  const uint32_t most = static_cast<uint32_t>(
-      std::max<uint64_t>(reference_blocks_, kReferenceTokensAtOnce / pair_tokens));
+  const uint32_t most = SequencesAtOnce(uint64_t{spec_.burn_in} + spec_.window) / 2;
   if (scores_.size() < 2 * size_t{std::min(most, shard.pairs())})
     HATCHERY_RETURN_IF_ERROR(scores_.Allocate(2 * size_t{most}, "the scores"));
   for (uint32_t first = shard.begin; first < shard.end; first += most) {
@@ -184,7 +224,7 @@ StatusOr<HeldOutSums> CudaReplica::Validate(uint32_t begin, uint32_t end, std::s
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   const StreamSpan stream = HeldOutStream(held_out_bytes_, spec_.held_out_streams, begin);
   const uint64_t length = stream.end - stream.begin;
-  const uint32_t most = reference_blocks_;
+  const uint32_t most = SequencesAtOnce(length);
   if (sums_.size() < std::min(most, end - begin))
     HATCHERY_RETURN_IF_ERROR(sums_.Allocate(most, "the held-out sums"));
   HeldOutSums total;
@@ -313,7 +353,10 @@ Status CudaReplica::Restore(uint32_t step, std::span<const int8_t> weights) {
   return WeightsChanged();
 }
 
-Status CudaReplica::WeightsChanged() { return {}; }
+Status CudaReplica::WeightsChanged() {
+  if (!fast_) return {};
+  return FromCuda(cuda::HopperPack(View(), FastMemory()), "arrange the weights");
+}
 
 StatusOr<std::vector<int8_t>> CudaReplica::Logits(uint8_t token, RecurrentState& state) {
   const uint64_t size = uint64_t{spec_.layers} * spec_.hidden;

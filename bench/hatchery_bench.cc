@@ -1,0 +1,103 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// hatchery-bench: tokens a second of training on a GPU, and of its parts, for egg 6 x 256 on random
+// bytes. Medians of wall-clock times of whole calls, device synchronised.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "kernels/core/philox.h"
+#include "kernels/cuda/cuda_replica.h"
+
+namespace hatchery {
+namespace {
+
+double Seconds(const std::function<Status()>& call) {
+  const auto start = std::chrono::steady_clock::now();
+  const Status status = call();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  if (status.ok()) return elapsed.count();
+  std::fprintf(stderr, "hatchery-bench: %s\n", status.message().c_str());
+  std::exit(1);
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Row {
+  uint32_t population, window;
+  double forward, update, step;  // tokens/s, seconds, seconds
+};
+
+Row Measure(const JobSpec& spec, DataView data, int repeats) {
+  auto created = CreateCudaReplica(spec, data);
+  if (!created.ok()) {
+    std::fprintf(stderr, "hatchery-bench: %s\n", created.status().message().c_str());
+    std::exit(1);
+  }
+  Replica& replica = **created;
+  std::vector<int32_t> scores(spec.population);
+  std::vector<double> forward, update, step;
+  for (int i = 0; i <= repeats; ++i) {
+    const double f = Seconds([&] { return replica.Evaluate({0, spec.pairs()}, {}, scores); });
+    Commit commit;
+    const double c = Seconds([&] {
+      commit = MakeSignCommit(spec, replica.step(), EncodeSigns(scores));
+      return Status();
+    });
+    const double u = Seconds([&] {
+      HATCHERY_RETURN_IF_ERROR(replica.Apply(commit));
+      return replica.DigestOfAll().status();
+    });
+    if (i == 0) continue;  // warm-up
+    forward.push_back(f);
+    update.push_back(u);
+    step.push_back(f + c + u);
+  }
+  return {spec.population, spec.window, Median(forward), Median(update), Median(step)};
+}
+
+int Run(bool json) {
+  std::vector<uint8_t> text(1 << 20);
+  for (size_t i = 0; i < text.size(); ++i)
+    text[i] = static_cast<uint8_t>('a' + core::Philox({uint32_t(i), 0, 0, 0}, 1).w0 % 26);
+  struct Shape {
+    uint32_t population, window;
+  };
+  if (!json)
+    std::printf("%10s %6s %16s %16s %12s %12s\n", "population", "window", "train tokens/s",
+                "forward tokens/s", "update ms", "step ms");
+  for (const Shape shape :
+       {Shape{1024, 100}, {16896, 100}, {32768, 100}, {131072, 25}, {131072, 100}}) {
+    JobSpec spec;
+    spec.population = shape.population;
+    spec.window = shape.window;
+    const Row row = Measure(spec, {text, {}}, 3);
+    const double tokens = double(shape.population) * shape.window;
+    std::printf(json ? "{\"population\":%u,\"window\":%u,\"train_tokens_per_second\":%.0f,"
+                       "\"forward_tokens_per_second\":%.0f,\"update_ms\":%.3f,\"step_ms\":%.3f}\n"
+                     : "%10u %6u %16.0f %16.0f %12.3f %12.3f\n",
+                row.population, row.window, tokens / row.step, tokens / row.forward,
+                row.update * 1e3, row.step * 1e3);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace hatchery
+
+int main(int argc, char** argv) {
+  const bool json = argc == 2 && std::strcmp(argv[1], "--json") == 0;
+  if (argc > 1 && !json) {
+    std::fprintf(stderr, "usage: hatchery-bench [--json]\n");
+    return 2;
+  }
+  return hatchery::Run(json);
+}
