@@ -2,7 +2,7 @@
 #include "kernels/cuda/cuda_replica.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 
 #include "kernels/core/egg.h"
 #include "kernels/cuda/device.h"
@@ -20,6 +20,8 @@ constexpr uint64_t kMaxReferenceStates = uint64_t{1} << 30;
 // Tokens that one launch evaluates, so that a stop request is heard within a moment.
 constexpr uint64_t kReferenceTokensAtOnce = 1 << 18;
 constexpr uint64_t kFastTokensAtOnce = 1 << 24;
+// Sums that the fast update holds at a time: 256 MB.
+constexpr size_t kSumsAtOnce = size_t{1} << 26;
 
 class CudaReplica : public Replica {
  public:
@@ -62,6 +64,10 @@ class CudaReplica : public Replica {
   Status CheckBytes(const char* what, uint64_t offset, uint64_t size) const;
   // New weights of the tensors that overlap [offset, offset + size), in next_.
   Status ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size);
+  // The same of `tiles`, copied to `on_device`.
+  Status UpdateTiles(const cuda::UpdateStep& step, bool fast, bool matrices,
+                     std::span<const cuda::UpdateTile> tiles,
+                     cuda::Buffer<cuda::UpdateTile>& on_device);
   Status WeightsChanged();
 
   const JobSpec spec_;
@@ -85,6 +91,7 @@ class CudaReplica : public Replica {
   cuda::Buffer<int8_t> fitness_;
   cuda::Buffer<cuda::UpdateTile> matrix_tiles_;
   cuda::Buffer<cuda::UpdateTile> element_tiles_;
+  cuda::Buffer<int32_t> update_sums_;  // Z of the tiles in work
   cuda::Buffer<unsigned long long> lanes_;
   cuda::Buffer<uint8_t> token_;
   cuda::Buffer<int8_t> logits_;
@@ -261,12 +268,10 @@ Status CudaReplica::CheckBytes(const char* what, uint64_t offset, uint64_t size)
                          std::to_string(model_.bytes()));
 }
 
-// Tiles of the rows of `tensor` that overlap bytes [begin, end) of the replica.
-void AppendTiles(const Tensor& tensor, uint64_t begin, uint64_t end,
-                 std::vector<cuda::UpdateTile>& tiles) {
-  const bool matrix = tensor.kind == TensorKind::kMatrix;
-  const uint32_t height = matrix ? cuda::kMatrixTile : 1;
-  const uint32_t width = matrix ? cuda::kMatrixTile : cuda::kElementTile;
+// Tiles, `height` x `width`, of the rows of `tensor` that overlap bytes [begin, end) of the
+// replica.
+void AppendTiles(const Tensor& tensor, uint32_t height, uint32_t width, uint64_t begin,
+                 uint64_t end, std::vector<cuda::UpdateTile>& tiles) {
   for (uint32_t row = 0; row < tensor.rows; row += height) {
     const uint64_t first = tensor.offset + uint64_t{row} * tensor.columns;
     const uint64_t last = first + uint64_t{height} * tensor.columns;
@@ -276,32 +281,60 @@ void AppendTiles(const Tensor& tensor, uint64_t begin, uint64_t end,
   }
 }
 
+uint32_t LargestMagnitude(std::span<const int8_t> values) {
+  int32_t largest = 0;
+  for (int8_t v : values) largest = std::max(largest, std::abs(int32_t{v}));
+  return static_cast<uint32_t>(largest);
+}
+
 Status CudaReplica::ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size) {
   HATCHERY_RETURN_IF_ERROR(CheckCommit(commit));
   HATCHERY_RETURN_IF_ERROR(CheckBytes("update", offset, size));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
-  std::vector<cuda::UpdateTile> matrices, elements;
-  for (const Tensor& t : model_.tensors())
-    AppendTiles(t, offset, offset + size, t.kind == TensorKind::kMatrix ? matrices : elements);
-  HATCHERY_RETURN_IF_ERROR(matrix_tiles_.Allocate(matrices.size(), "the update's tiles"));
-  HATCHERY_RETURN_IF_ERROR(element_tiles_.Allocate(elements.size(), "the update's tiles"));
-  HATCHERY_RETURN_IF_ERROR(matrix_tiles_.CopyFrom(matrices));
-  HATCHERY_RETURN_IF_ERROR(element_tiles_.CopyFrom(elements));
-
   const std::vector<int8_t> fitness = DecodeFitness(commit.encoding, commit.fitness, spec_.pairs());
   const Thresholds thresholds = ComputeThresholds(spec_, commit, fitness);
   HATCHERY_RETURN_IF_ERROR(fitness_.CopyFrom(fitness));
   const cuda::UpdateStep step{fitness_.data(), spec_.pairs(),
                               core::NoiseStep(step_, spec_.noise_reuse), thresholds.matrix,
                               thresholds.element};
-  const auto tiles = [](const auto& list) { return static_cast<uint32_t>(list.size()); };
-  HATCHERY_RETURN_IF_ERROR(FromCuda(
-      cuda::UpdateMatrices(View(), step, matrix_tiles_.data(), tiles(matrices), next_.data()),
-      "launch the update"));
-  HATCHERY_RETURN_IF_ERROR(FromCuda(
-      cuda::UpdateElements(View(), step, element_tiles_.data(), tiles(elements), next_.data()),
-      "launch the update"));
+  const bool fast = options_.kernels == CudaKernels::kAuto &&
+                    cuda::FastUpdateFits(View(), spec_.pairs(), LargestMagnitude(fitness));
+  const uint32_t matrix_tile = fast ? cuda::kFastTile : cuda::kMatrixTile;
+  const uint32_t element_tile = fast ? cuda::kFastTile : cuda::kElementTile;
+  std::vector<cuda::UpdateTile> matrices, elements;
+  for (const Tensor& t : model_.tensors()) {
+    if (t.kind == TensorKind::kMatrix)
+      AppendTiles(t, matrix_tile, matrix_tile, offset, offset + size, matrices);
+    else
+      AppendTiles(t, 1, element_tile, offset, offset + size, elements);
+  }
+  HATCHERY_RETURN_IF_ERROR(UpdateTiles(step, fast, true, matrices, matrix_tiles_));
+  HATCHERY_RETURN_IF_ERROR(UpdateTiles(step, fast, false, elements, element_tiles_));
   return FromCuda(cudaDeviceSynchronize(), "update");
+}
+
+Status CudaReplica::UpdateTiles(const cuda::UpdateStep& step, bool fast, bool matrices,
+                                std::span<const cuda::UpdateTile> tiles,
+                                cuda::Buffer<cuda::UpdateTile>& on_device) {
+  if (on_device.size() < tiles.size())
+    HATCHERY_RETURN_IF_ERROR(on_device.Allocate(tiles.size(), "the update's tiles"));
+  HATCHERY_RETURN_IF_ERROR(on_device.CopyFrom(tiles));
+  const size_t tile_sums = matrices ? cuda::kFastTile * cuda::kFastTile : cuda::kFastTile;
+  const size_t at_once = fast ? kSumsAtOnce / tile_sums : tiles.size();
+  if (fast && update_sums_.size() < std::min(at_once, tiles.size()) * tile_sums)
+    HATCHERY_RETURN_IF_ERROR(
+        update_sums_.Allocate(std::min(at_once, tiles.size()) * tile_sums, "the update's sums"));
+  for (size_t first = 0; first < tiles.size(); first += at_once) {
+    const auto count = static_cast<uint32_t>(std::min(at_once, tiles.size() - first));
+    const cuda::UpdateTile* part = on_device.data() + first;
+    const auto update = matrices ? cuda::UpdateMatrices : cuda::UpdateElements;
+    const auto fast_update = matrices ? cuda::FastUpdateMatrices : cuda::FastUpdateElements;
+    const cudaError_t launched =
+        fast ? fast_update(View(), step, part, count, update_sums_.data(), next_.data())
+             : update(View(), step, part, count, next_.data());
+    HATCHERY_RETURN_IF_ERROR(FromCuda(launched, "launch the update"));
+  }
+  return {};
 }
 
 Status CudaReplica::Apply(const Commit& commit) {

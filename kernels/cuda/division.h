@@ -15,7 +15,8 @@ HATCHERY_HD inline NormDivision DivisionBy(int32_t m) {
   return {-128 * m, 128 * m - 1, ((1 << 24) + m - 1) / m};
 }
 HATCHERY_HD inline int32_t DivideTop(int32_t n, NormDivision d) {
-  const int32_t clamped = n < d.low ? d.low : n > d.high ? d.high : n;
+  const int32_t raised = n < d.low ? d.low : n;
+  const int32_t clamped = raised > d.high ? d.high : raised;
   return clamped * d.reciprocal + kNormRounding;
 }
 

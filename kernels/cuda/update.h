@@ -11,8 +11,8 @@
 
 namespace hatchery::cuda {
 
-// A part of a tensor that one block updates: kMatrixTile x kMatrixTile elements of a matrix, or
-// kElementTile elements of a row of anything else, cut off at the tensor's edges.
+// A part of a tensor that one block updates, cut off at the tensor's edges: for UpdateMatrices
+// kMatrixTile x kMatrixTile elements, for UpdateElements kElementTile elements of a row.
 inline constexpr uint32_t kMatrixTile = 64;
 inline constexpr uint32_t kElementTile = 16;
 struct UpdateTile {
@@ -36,6 +36,17 @@ cudaError_t UpdateMatrices(const ModelView& model, const UpdateStep& step, const
                            uint32_t count, int8_t* updated);
 cudaError_t UpdateElements(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
                            uint32_t count, int8_t* updated);
+
+// The same for Rademacher noise on the tensor cores; see update_rademacher.cu. Tiles are kFastTile
+// square (kFastTile elements of a row); `sums` holds an int32 for each of their elements.
+inline constexpr uint32_t kFastTile = 128;
+bool FastUpdateFits(const ModelView& model, uint32_t pairs, uint32_t largest_fitness);
+cudaError_t FastUpdateMatrices(const ModelView& model, const UpdateStep& step,
+                               const UpdateTile* tiles, uint32_t count, int32_t* sums,
+                               int8_t* updated);
+cudaError_t FastUpdateElements(const ModelView& model, const UpdateStep& step,
+                               const UpdateTile* tiles, uint32_t count, int32_t* sums,
+                               int8_t* updated);
 
 // Adds the digest of words [first, first + count) of the replica to lanes[0] and lanes[1].
 cudaError_t AddDigest(const int8_t* weights, uint64_t first, uint64_t count,
