@@ -62,9 +62,9 @@ Status Train(const Options& options) {
   hooks.measure_update_rate = options.json;
   hooks.on_step = [&](const StepReport& report) { progress.Show(report); };
   hooks.on_note = [&](const std::string& text) { progress.Note(text); };
-  progress.Note("training on " + replica->Description());
   HATCHERY_ASSIGN_OR_RETURN(auto trainer,
                             Trainer::Open(PosixDisk(), options.out, prepared.job, *replica, hooks));
+  progress.Note("training on " + replica->Description());
   const Status status = trainer->Run(signals.token());
   progress.EndLine();
   HATCHERY_RETURN_IF_ERROR(status);

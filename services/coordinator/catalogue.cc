@@ -1,0 +1,171 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/catalogue.h"
+
+#include <sqlite3.h>
+
+#include <functional>
+
+namespace hatchery::coordinator {
+namespace {
+
+// Messages are stored as protobuf in `body`; the other columns are for order and for people with a
+// SQLite shell.
+constexpr char kSchema[] =
+    "PRAGMA journal_mode = WAL;"
+    "PRAGMA synchronous = NORMAL;"
+    "CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, number INTEGER, name TEXT, state TEXT,"
+    "  step INTEGER, body BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS workers (id TEXT PRIMARY KEY, name TEXT, backend TEXT,"
+    "  pairs_done INTEGER, connected INTEGER, body BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, milliseconds INTEGER,"
+    "  job TEXT, worker TEXT, step INTEGER, kind TEXT, message TEXT);"
+    "CREATE INDEX IF NOT EXISTS events_by_job ON events (job, number);";
+
+Status ErrorOf(sqlite3* database, const std::string& what) {
+  const int code = sqlite3_errcode(database);
+  const std::string text = "the catalogue: " + what + ": " + sqlite3_errmsg(database);
+  if (code == SQLITE_FULL) return ResourceExhausted(text + "; free some space on its disk");
+  if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+    return DataLoss(text +
+                    "; move catalogue.sqlite away and restart: jobs are found from their "
+                    "journals");
+  return InternalError(text);
+}
+
+// A prepared statement; finalised when it goes.
+class Statement {
+ public:
+  Statement(sqlite3* database, const char* sql) : database_(database) {
+    sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr);
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  Statement& Text(int place, const std::string& value) {
+    sqlite3_bind_text(statement_, place, value.data(), static_cast<int>(value.size()),
+                      SQLITE_TRANSIENT);
+    return *this;
+  }
+  Statement& Blob(int place, const std::string& value) {
+    sqlite3_bind_blob(statement_, place, value.data(), static_cast<int>(value.size()),
+                      SQLITE_TRANSIENT);
+    return *this;
+  }
+  Statement& Number(int place, int64_t value) {
+    sqlite3_bind_int64(statement_, place, value);
+    return *this;
+  }
+
+  std::string TextAt(int column) const {
+    const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+    return std::string(bytes == nullptr ? "" : bytes,
+                       static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+  }
+  int64_t NumberAt(int column) const { return sqlite3_column_int64(statement_, column); }
+
+  // Runs to the end, calling `row` for every row.
+  Status Run(const std::string& what, const std::function<void()>& row = {}) {
+    if (statement_ == nullptr) return ErrorOf(database_, what);
+    int code;
+    while ((code = sqlite3_step(statement_)) == SQLITE_ROW)
+      if (row) row();
+    return code == SQLITE_DONE ? Status() : ErrorOf(database_, what);
+  }
+
+ private:
+  sqlite3* database_;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Catalogue>> Catalogue::Open(const std::string& path) {
+  sqlite3* database = nullptr;
+  const int code = sqlite3_open(path.c_str(), &database);
+  std::unique_ptr<Catalogue> catalogue(new Catalogue(database));
+  if (code != SQLITE_OK) return ErrorOf(database, "opening " + path);
+  HATCHERY_RETURN_IF_ERROR(catalogue->Execute(kSchema));
+  return catalogue;
+}
+
+Catalogue::~Catalogue() { sqlite3_close(database_); }
+
+Status Catalogue::Execute(const char* sql) {
+  if (sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) == SQLITE_OK) return {};
+  return ErrorOf(database_, "making its tables");
+}
+
+Status Catalogue::PutJob(const v1::JobState& job) {
+  // A job keeps the number, and so the place, that it got when it was submitted.
+  Statement statement(database_,
+                      "INSERT INTO jobs VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM jobs),"
+                      " ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET"
+                      " name = ?2, state = ?3, step = ?4, body = ?5");
+  return statement.Text(1, job.job_id())
+      .Text(2, job.job().name())
+      .Text(3, v1::JobState::State_Name(job.state()))
+      .Number(4, job.step())
+      .Blob(5, job.SerializeAsString())
+      .Run("storing job " + job.job_id());
+}
+
+StatusOr<std::vector<v1::JobState>> Catalogue::Jobs() {
+  std::vector<v1::JobState> jobs;
+  Statement statement(database_, "SELECT body FROM jobs ORDER BY number");
+  HATCHERY_RETURN_IF_ERROR(statement.Run(
+      "reading jobs", [&] { jobs.emplace_back().ParseFromString(statement.TextAt(0)); }));
+  return jobs;
+}
+
+Status Catalogue::AddEvent(const v1::Event& event) {
+  Statement statement(database_, "INSERT INTO events VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)");
+  return statement.Number(1, event.unix_milliseconds())
+      .Text(2, event.job_id())
+      .Text(3, event.worker_id())
+      .Number(4, event.step())
+      .Text(5, event.kind())
+      .Text(6, event.message())
+      .Run("storing an event");
+}
+
+StatusOr<std::vector<v1::Event>> Catalogue::Events(const std::string& job_id, uint32_t most) {
+  std::vector<v1::Event> events;
+  Statement statement(
+      database_,
+      "SELECT * FROM (SELECT number, milliseconds, job, worker, step, kind, message FROM events"
+      " WHERE ?1 = '' OR job = ?1 ORDER BY number DESC LIMIT ?2) ORDER BY number");
+  HATCHERY_RETURN_IF_ERROR(statement.Text(1, job_id).Number(2, most).Run("reading events", [&] {
+    v1::Event& event = events.emplace_back();
+    event.set_unix_milliseconds(statement.NumberAt(1));
+    event.set_job_id(statement.TextAt(2));
+    event.set_worker_id(statement.TextAt(3));
+    event.set_step(static_cast<uint32_t>(statement.NumberAt(4)));
+    event.set_kind(statement.TextAt(5));
+    event.set_message(statement.TextAt(6));
+  }));
+  return events;
+}
+
+Status Catalogue::PutWorker(const v1::WorkerState& worker) {
+  Statement statement(database_, "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+  return statement.Text(1, worker.worker_id())
+      .Text(2, worker.name())
+      .Text(3, worker.backend())
+      .Number(4, static_cast<int64_t>(worker.pairs_done()))
+      .Number(5, worker.connected_unix_seconds())
+      .Blob(6, worker.SerializeAsString())
+      .Run("storing worker " + worker.worker_id());
+}
+
+StatusOr<std::vector<v1::WorkerState>> Catalogue::Workers(uint32_t most) {
+  std::vector<v1::WorkerState> workers;
+  Statement statement(database_,
+                      "SELECT body FROM (SELECT body, rowid FROM workers ORDER BY rowid DESC"
+                      " LIMIT ?1) ORDER BY rowid");
+  HATCHERY_RETURN_IF_ERROR(statement.Number(1, most).Run(
+      "reading workers", [&] { workers.emplace_back().ParseFromString(statement.TextAt(0)); }));
+  return workers;
+}
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,47 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hatchery/v1/coordinator.pb.h"
+#include "kernels/status.h"
+
+struct sqlite3;
+
+namespace hatchery::coordinator {
+
+// The index of jobs, workers and events, for people and for restarts. The journals are the truth
+// about steps; the catalogue knows what is in no journal: states, reasons, priorities, events.
+// Not thread-safe.
+class Catalogue {
+ public:
+  static StatusOr<std::unique_ptr<Catalogue>> Open(const std::string& path);
+  ~Catalogue();
+  Catalogue(const Catalogue&) = delete;
+  Catalogue& operator=(const Catalogue&) = delete;
+
+  // Adds the job or replaces what is known of it.
+  Status PutJob(const v1::JobState& job);
+  // In the order of their submission.
+  StatusOr<std::vector<v1::JobState>> Jobs();
+
+  Status AddEvent(const v1::Event& event);
+  // Oldest first, the newest `most`; an empty id means all jobs' and the coordinator's own.
+  StatusOr<std::vector<v1::Event>> Events(const std::string& job_id, uint32_t most);
+
+  // Adds the worker's session or replaces what is known of it.
+  Status PutWorker(const v1::WorkerState& worker);
+  // Every session that ever contributed, the newest `most`.
+  StatusOr<std::vector<v1::WorkerState>> Workers(uint32_t most);
+
+ private:
+  explicit Catalogue(sqlite3* database) : database_(database) {}
+  Status Execute(const char* sql);
+
+  sqlite3* database_;
+};
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,185 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/client_service.h"
+
+#include "services/common/job.h"
+#include "services/coordinator/streaming.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+// A file may be this large: far beyond any text we train on, below what would surprise a disk.
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 40;
+
+Status CheckStored(const FileStore& files, const v1::DataSplit& split, const char* name) {
+  if (split.begin() == split.end()) return {};
+  if (!files.Has(split.sha256()))
+    return FailedPrecondition(std::string(name) + " file " + split.sha256() +
+                              " is not stored here; upload it first");
+  HATCHERY_ASSIGN_OR_RETURN(const auto file, files.Open(split.sha256()));
+  if (file->bytes().size() == split.file_bytes()) return {};
+  return InvalidArgument(std::string(name) + " file has " + std::to_string(file->bytes().size()) +
+                         " bytes, not " + std::to_string(split.file_bytes()));
+}
+
+bool IsOver(v1::JobState::State state) {
+  return state == v1::JobState::FINISHED || state == v1::JobState::CANCELLED;
+}
+
+grpc::Status Answer(StatusOr<v1::JobState> state, v1::JobState* response) {
+  if (!state.ok()) return ToGrpc(state.status());
+  *response = std::move(*state);
+  return {};
+}
+
+}  // namespace
+
+grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
+                                          v1::SubmitJobResponse* response) {
+  const v1::Job& job = request->job();
+  Status status = ValidateJob(job);
+  const FileStore& files = engine_.store().files();
+  if (status.ok()) status = CheckStored(files, job.train(), "the training");
+  if (status.ok()) status = CheckStored(files, job.held_out(), "the held-out");
+  if (!status.ok()) return ToGrpc(status);
+  const auto id = engine_.Submit(job);
+  if (!id.ok()) return ToGrpc(id.status());
+  response->set_job_id(*id);
+  return {};
+}
+
+grpc::Status ClientServiceImpl::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest*,
+                                         v1::ListJobsResponse* response) {
+  for (v1::JobState& job : engine_.Jobs()) *response->add_jobs() = std::move(job);
+  return {};
+}
+
+grpc::Status ClientServiceImpl::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
+                                       v1::JobState* response) {
+  return Answer(engine_.Job(request->job_id()), response);
+}
+
+grpc::Status ClientServiceImpl::WatchJob(grpc::ServerContext* context,
+                                         const v1::WatchJobRequest* request,
+                                         grpc::ServerWriter<v1::JobUpdate>* writer) {
+  const auto job = engine_.Job(request->job_id());
+  if (!job.ok()) return ToGrpc(job.status());
+  size_t seen = request->from_step();
+  v1::JobState::State state = job->state();
+  if (seen >= job->step() && !writer->Write(job->latest())) return {};
+  while (!context->IsCancelled()) {
+    const auto news = engine_.WaitForNews(request->job_id(), seen, state);
+    if (!news.ok()) return ToGrpc(news.status());
+    for (v1::JobUpdate update : news->updates) {
+      update.set_workers(news->state.workers());
+      if (!writer->Write(update)) return {};
+    }
+    seen += news->updates.size();
+    if (news->state.state() == state && !IsOver(state)) continue;
+    state = news->state.state();
+    if (!writer->Write(news->state.latest())) return {};
+    if (IsOver(state)) return {};
+  }
+  return {};
+}
+
+grpc::Status ClientServiceImpl::PauseJob(grpc::ServerContext*, const v1::ChangeJobRequest* request,
+                                         v1::JobState* response) {
+  return Answer(engine_.Pause(request->job_id()), response);
+}
+
+grpc::Status ClientServiceImpl::ResumeJob(grpc::ServerContext*, const v1::ChangeJobRequest* request,
+                                          v1::JobState* response) {
+  return Answer(engine_.Resume(request->job_id()), response);
+}
+
+grpc::Status ClientServiceImpl::CancelJob(grpc::ServerContext*, const v1::ChangeJobRequest* request,
+                                          v1::JobState* response) {
+  return Answer(engine_.Cancel(request->job_id()), response);
+}
+
+grpc::Status ClientServiceImpl::ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
+                                            v1::ListWorkersResponse* response) {
+  auto workers = engine_.Workers();
+  if (!workers.ok()) return ToGrpc(workers.status());
+  for (v1::WorkerState& worker : *workers) *response->add_workers() = std::move(worker);
+  return {};
+}
+
+grpc::Status ClientServiceImpl::ListEvents(grpc::ServerContext*,
+                                           const v1::ListEventsRequest* request,
+                                           v1::ListEventsResponse* response) {
+  auto events = engine_.Events(request->job_id());
+  if (!events.ok()) return ToGrpc(events.status());
+  for (v1::Event& event : *events) *response->add_events() = std::move(event);
+  return {};
+}
+
+grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext*,
+                                             const v1::MissingFilesRequest* request,
+                                             v1::MissingFilesResponse* response) {
+  for (const std::string& sha256 : request->sha256()) {
+    if (!IsSha256Hex(sha256))
+      return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
+    if (!engine_.store().files().Has(sha256)) response->add_sha256(sha256);
+  }
+  return {};
+}
+
+grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext*,
+                                           grpc::ServerReader<v1::UploadFileRequest>* reader,
+                                           v1::UploadFileResponse*) {
+  v1::UploadFileRequest part;
+  if (!reader->Read(&part)) return {grpc::StatusCode::INVALID_ARGUMENT, "an empty upload"};
+  const std::string sha256 = part.sha256();
+  const uint64_t announced = part.bytes();
+  if (!IsSha256Hex(sha256))
+    return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
+  if (announced > kMaxFileBytes)
+    return {grpc::StatusCode::INVALID_ARGUMENT,
+            "a file of " + std::to_string(announced) + " bytes is too large to be stored here"};
+  auto incoming = engine_.store().files().Receive();
+  if (!incoming.ok()) return ToGrpc(incoming.status());
+  do {
+    if ((*incoming)->bytes() + part.data().size() > announced)
+      return {grpc::StatusCode::INVALID_ARGUMENT,
+              "more bytes than the announced " + std::to_string(announced)};
+    if (const Status status = (*incoming)->Append(part.data()); !status.ok()) return ToGrpc(status);
+  } while (reader->Read(&part));
+  return ToGrpc((*incoming)->Finish(sha256));
+}
+
+grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext*,
+                                             const v1::FetchJournalRequest* request,
+                                             grpc::ServerWriter<v1::Chunk>* writer) {
+  const auto job = engine_.Job(request->job_id());
+  if (!job.ok()) return ToGrpc(job.status());
+  // Read up to the last whole record: an append may be under way.
+  const std::string path = engine_.store().Run(request->job_id()).journal_path();
+  auto journal = JournalReader::Open(PosixDisk(), path);
+  if (!journal.ok()) return ToGrpc(journal.status());
+  JournalRecord record;
+  while (true) {
+    const auto outcome = (*journal)->Next(record);
+    if (!outcome.ok()) return ToGrpc(outcome.status());
+    if (*outcome != JournalReader::Outcome::kRecord) break;
+  }
+  auto file = PosixDisk().OpenRead(path);
+  if (!file.ok()) return ToGrpc(file.status());
+  const uint64_t end = (*journal)->good_end();
+  v1::Chunk chunk;
+  for (uint64_t at = 0; at < end; at += chunk.data().size()) {
+    auto piece = (*file)->Read(at, std::min<uint64_t>(kChunkBytes, end - at));
+    if (!piece.ok()) return ToGrpc(piece.status());
+    chunk.set_data(std::move(*piece));
+    if (!writer->Write(chunk)) break;
+  }
+  return {};
+}
+
+grpc::Status ClientServiceImpl::FetchCheckpoint(grpc::ServerContext*,
+                                                const v1::FetchCheckpointRequest* request,
+                                                grpc::ServerWriter<v1::CheckpointChunk>* writer) {
+  return SendCheckpoint(engine_, *request, writer);
+}
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,375 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/engine.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+
+#include "services/common/checkpoint.h"
+#include "services/common/convert.h"
+#include "services/common/job.h"
+#include "services/coordinator/known_answer.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kTick{100};
+constexpr milliseconds kNewsWait{500};
+constexpr int kTicksBetweenWorkerRecords = 50;
+constexpr uint32_t kListed = 10000;  // events or past workers in one answer
+
+int64_t Now() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<milliseconds>(now).count();
+}
+
+int64_t UnixMilliseconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<milliseconds>(now).count();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store) {
+  HATCHERY_ASSIGN_OR_RETURN(auto catalogue, Catalogue::Open(store->catalogue_path()));
+  HATCHERY_ASSIGN_OR_RETURN(KnownAnswer answer, MakeKnownAnswer());
+  CoreOptions options;
+  options.known_answer_task = std::move(answer.task);
+  options.known_answer_data = std::move(answer.data);
+  options.known_answer_digest = std::move(answer.digest);
+  std::unique_ptr<Engine> engine(
+      new Engine(std::move(store), std::move(catalogue), std::move(options)));
+  {
+    std::lock_guard lock(engine->mutex_);
+    HATCHERY_RETURN_IF_ERROR(engine->RecoverJobs());
+  }
+  Engine* raw = engine.get();
+  raw->journal_thread_ = std::jthread([raw](std::stop_token stop) { raw->WriteJournals(stop); });
+  raw->tick_thread_ = std::jthread([raw](std::stop_token stop) { raw->Tick(stop); });
+  return engine;
+}
+
+void Engine::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+    for (const auto& [id, stream] : streams_) {
+      RecordWorker(id, true);
+      stream->Close(Unavailable("the coordinator is shutting down"));
+    }
+    streams_.clear();
+    news_.notify_all();
+  }
+  for (std::jthread* thread : {&tick_thread_, &journal_thread_}) {
+    thread->request_stop();
+    if (thread->joinable()) thread->join();
+  }
+}
+
+// ---- Recovery ----------------------------------------------------------------------------------
+
+Status Engine::RecoverJobs() {
+  HATCHERY_ASSIGN_OR_RETURN(const std::vector<v1::JobState> known, catalogue_->Jobs());
+  HATCHERY_ASSIGN_OR_RETURN(const std::vector<std::string> ids, store_->JobIds());
+  for (const std::string& id : ids) {
+    const auto found = std::find_if(known.begin(), known.end(),
+                                    [&](const v1::JobState& job) { return job.job_id() == id; });
+    HATCHERY_RETURN_IF_ERROR(RecoverJob(id, found == known.end() ? nullptr : &*found));
+  }
+  HATCHERY_ASSIGN_OR_RETURN(const std::vector<v1::WorkerState> workers, catalogue_->Workers(1));
+  if (!workers.empty()) {
+    const std::string& last = workers.back().worker_id();
+    std::from_chars(last.data() + 1, last.data() + last.size(), next_worker_);
+    ++next_worker_;
+  }
+  return {};
+}
+
+Status Engine::RecoverJob(const std::string& id, const v1::JobState* known) {
+  JobRecord record;
+  record.id = id;
+  if (known != nullptr) {
+    record.job = known->job();
+    record.state = known->state();
+    record.reason = known->reason();
+    record.submitted_unix_seconds = known->submitted_unix_seconds();
+  }
+  auto history = store_->Recover(id);
+  if (history.ok()) {
+    record.job = history->job;
+    if (known != nullptr) record.job.set_priority(known->job().priority());
+    record.initial_digest = DigestToBytes(history->initial_digest);
+    record.step = static_cast<uint32_t>(history->updates.size());
+    if (!history->updates.empty()) record.latest = history->updates.back();
+    if (history->closing) {
+      record.closing_digest = DigestToBytes(history->closing->digest);
+      AddClosing(*history->closing, record.latest);
+      record.state = v1::JobState::FINISHED;
+    }
+    HATCHERY_ASSIGN_OR_RETURN(const auto checkpoints, store_->Run(id).Checkpoints());
+    record.final_checkpoint =
+        std::find(checkpoints.begin(), checkpoints.end(), record.job.steps()) != checkpoints.end();
+    updates_[id] = std::move(history->updates);
+    spdlog::info("job {} recovered at step {}{}", id, record.step,
+                 history->torn_bytes == 0 ? ""
+                                          : " (" + std::to_string(history->torn_bytes) +
+                                                " bytes of a broken-off write were cut off)");
+    if (known != nullptr && known->step() > record.step) {
+      record.state = v1::JobState::PAUSED;
+      record.reason = "the journal has " + std::to_string(record.step) + " commits, but " +
+                      std::to_string(known->step()) +
+                      " were announced: restore the journal from a backup, or resume to train the "
+                      "lost steps again";
+    }
+  } else if (known == nullptr) {
+    spdlog::error("job {} is left alone: {}", id, history.status().message());
+    return {};
+  } else {
+    record.state = v1::JobState::PAUSED;
+    record.reason = history.status().message();
+    record.step = known->step();
+  }
+  if (auto spec = SpecFromJob(record.job); spec.ok()) {
+    record.spec = *spec;
+    Do(core_.JobRecovered(Now(), std::move(record)));
+  } else {
+    spdlog::error("job {} is left alone: {}", id, spec.status().message());
+  }
+  return {};
+}
+
+// ---- Workers -----------------------------------------------------------------------------------
+
+std::string Engine::Connect(WorkerStream* stream) {
+  std::lock_guard lock(mutex_);
+  const std::string id = std::string("w").append(std::to_string(next_worker_++));
+  if (stopping_) {
+    stream->Close(Unavailable("the coordinator is shutting down"));
+    return id;
+  }
+  streams_[id] = stream;
+  Do(core_.WorkerConnected(Now(), id, UnixMilliseconds() / 1000));
+  RecordWorker(id, false);
+  return id;
+}
+
+void Engine::Received(const std::string& worker, const v1::WorkerMessage& message) {
+  std::lock_guard lock(mutex_);
+  if (streams_.contains(worker)) Do(core_.WorkerSaid(Now(), worker, message));
+}
+
+void Engine::Disconnected(const std::string& worker, const std::string& reason) {
+  std::lock_guard lock(mutex_);
+  if (!streams_.contains(worker)) return;
+  RecordWorker(worker, true);
+  streams_.erase(worker);
+  Do(core_.WorkerDisconnected(Now(), worker, reason));
+}
+
+void Engine::RecordWorker(const std::string& worker, bool gone) {
+  for (v1::WorkerState& state : core_.Workers()) {
+    if (state.worker_id() != worker) continue;
+    if (gone) state.set_state("gone");
+    Complain(catalogue_->PutWorker(state));
+  }
+}
+
+StatusOr<std::vector<v1::WorkerState>> Engine::Workers() const {
+  std::lock_guard lock(mutex_);
+  const std::vector<v1::WorkerState> live = core_.Workers();
+  HATCHERY_ASSIGN_OR_RETURN(std::vector<v1::WorkerState> all, catalogue_->Workers(kListed));
+  std::erase_if(all, [&](v1::WorkerState& past) {
+    past.set_state("gone");
+    return std::any_of(live.begin(), live.end(), [&](const v1::WorkerState& worker) {
+      return worker.worker_id() == past.worker_id();
+    });
+  });
+  all.insert(all.end(), live.begin(), live.end());
+  return all;
+}
+
+// ---- Jobs --------------------------------------------------------------------------------------
+
+StatusOr<std::string> Engine::Submit(const v1::Job& job) {
+  std::lock_guard lock(mutex_);
+  JobRecord record;
+  HATCHERY_ASSIGN_OR_RETURN(record.id, store_->NewId());
+  HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, store_->Create(record.id, job));
+  HATCHERY_ASSIGN_OR_RETURN(record.spec, SpecFromJob(job));
+  record.job = job;
+  record.initial_digest = DigestToBytes(digest);
+  record.submitted_unix_seconds = UnixMilliseconds() / 1000;
+  const std::string id = record.id;
+  Do(core_.JobSubmitted(Now(), std::move(record)));
+  return id;
+}
+
+StatusOr<v1::JobState> Engine::Change(StatusOr<Core::Actions> (Core::*change)(int64_t,
+                                                                              const std::string&),
+                                      const std::string& job) {
+  std::lock_guard lock(mutex_);
+  HATCHERY_ASSIGN_OR_RETURN(const Core::Actions actions, (core_.*change)(Now(), job));
+  Do(actions);
+  return *core_.Job(job);
+}
+
+StatusOr<v1::JobState> Engine::Pause(const std::string& job) {
+  std::lock_guard lock(mutex_);
+  HATCHERY_ASSIGN_OR_RETURN(const Core::Actions actions, core_.Pause(Now(), job));
+  Do(actions);
+  return *core_.Job(job);
+}
+
+StatusOr<v1::JobState> Engine::Resume(const std::string& job) { return Change(&Core::Resume, job); }
+
+StatusOr<v1::JobState> Engine::Cancel(const std::string& job) { return Change(&Core::Cancel, job); }
+
+StatusOr<v1::JobState> Engine::Job(const std::string& job) const {
+  std::lock_guard lock(mutex_);
+  const auto state = core_.Job(job);
+  if (!state) return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  return *state;
+}
+
+std::vector<v1::JobState> Engine::Jobs() const {
+  std::lock_guard lock(mutex_);
+  return core_.Jobs();
+}
+
+StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job) const {
+  std::lock_guard lock(mutex_);
+  if (!job.empty() && !core_.Job(job))
+    return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  return catalogue_->Events(job, kListed);
+}
+
+StatusOr<Engine::News> Engine::WaitForNews(const std::string& job, size_t seen,
+                                           v1::JobState::State state) {
+  std::unique_lock lock(mutex_);
+  const auto current = [&] { return core_.Job(job); };
+  if (!current()) return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  news_.wait_for(lock, kNewsWait, [&] {
+    return stopping_ || updates_[job].size() > seen || current()->state() != state;
+  });
+  if (stopping_) return Unavailable("the coordinator is shutting down");
+  News news;
+  news.state = *current();
+  const std::vector<v1::JobUpdate>& all = updates_[job];
+  if (seen < all.size()) news.updates.assign(all.begin() + static_cast<ptrdiff_t>(seen), all.end());
+  return news;
+}
+
+// ---- Checkpoints -------------------------------------------------------------------------------
+
+Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,
+                               const std::function<bool()>& given_up) {
+  const std::string name = "the checkpoint of job " + job + " at step " + std::to_string(step);
+  const auto checkpoint = DecodeCheckpoint(bytes, name);
+  std::unique_lock lock(mutex_);
+  const auto fail = [&](Status status) {
+    Do(core_.CheckpointFailed(Now(), job, step, status));
+    return status;
+  };
+  if (!checkpoint.ok()) return fail(checkpoint.status());
+  if (checkpoint->step != step) return fail(InvalidArgument(name + " is of another step"));
+  // The digest of a step is settled by its results, which may still be on their way.
+  while (!stopping_ && core_.WantsCheckpoint(job, step) && !core_.AgreedDigest(job, step)) {
+    if (given_up()) return fail(Cancelled(name + " was given up by its worker"));
+    news_.wait_for(lock, kTick);
+  }
+  if (stopping_) return Unavailable("the coordinator is shutting down");
+  const auto agreed = core_.AgreedDigest(job, step);
+  if (!agreed) return FailedPrecondition(name + " is not wanted any more");
+  if (*agreed != DigestToBytes(checkpoint->digest))
+    return fail(DataLoss(name + " has digest " + FormatDigest(checkpoint->digest) +
+                         ", but the workers agreed on another"));
+  const uint32_t keep = core_.Job(job)->job().checkpoints_kept();
+  lock.unlock();
+  const Status stored = store_->Run(job).StoreCheckpoint(step, bytes, keep);
+  lock.lock();
+  if (!stored.ok()) return fail(stored);
+  Do(core_.CheckpointStored(Now(), job, step));
+  return {};
+}
+
+// ---- What the core says ------------------------------------------------------------------------
+
+void Engine::Do(const Core::Actions& actions) {
+  for (const Action& action : actions) std::visit([this](const auto& a) { Do(a); }, action);
+}
+
+void Engine::Do(const Send& action) {
+  const auto found = streams_.find(action.worker);
+  if (found != streams_.end()) found->second->Send(action.message);
+}
+
+void Engine::Do(const CloseWorker& action) {
+  const auto found = streams_.find(action.worker);
+  if (found == streams_.end()) return;
+  spdlog::warn("worker {} is sent away: {}", action.worker, action.status.message());
+  found->second->Close(action.status);
+  streams_.erase(found);
+}
+
+void Engine::Do(const Append& action) {
+  appends_.push_back(action);
+  work_.notify_one();
+}
+
+void Engine::Do(const LogEvent& action) {
+  v1::Event event = action.event;
+  event.set_unix_milliseconds(UnixMilliseconds());
+  Complain(catalogue_->AddEvent(event));
+  spdlog::info("{}{}{} {}",
+               event.job_id().empty()
+                   ? ""
+                   : "job " + event.job_id() + " step " + std::to_string(event.step()) + ": ",
+               event.worker_id().empty() ? "" : event.worker_id() + ": ", event.kind(),
+               event.message());
+}
+
+void Engine::Do(const JobChanged& action) {
+  const auto state = core_.Job(action.job);
+  if (!state) return;
+  if (action.stepped) updates_[action.job].push_back(state->latest());
+  Complain(catalogue_->PutJob(*state));
+  news_.notify_all();
+}
+
+void Engine::Complain(const Status& status) {
+  if (!status.ok()) spdlog::error("{}", status.message());
+}
+
+// ---- Threads -----------------------------------------------------------------------------------
+
+void Engine::WriteJournals(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  while (work_.wait(lock, stop, [this] { return !appends_.empty(); })) {
+    const Append append = std::move(appends_.front());
+    appends_.pop_front();
+    lock.unlock();
+    const Status status = store_->Append(append.job, append.record);
+    lock.lock();
+    if (stopping_) return;
+    Do(status.ok() ? core_.Appended(Now(), append.job)
+                   : core_.AppendFailed(Now(), append.job, status));
+  }
+}
+
+void Engine::Tick(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  for (int count = 1; !stop.stop_requested(); ++count) {
+    pause_.wait_for(lock, stop, kTick, [] { return false; });
+    if (stopping_) return;
+    Do(core_.Tick(Now()));
+    if (count % kTicksBetweenWorkerRecords != 0) continue;
+    for (const v1::WorkerState& worker : core_.Workers()) Complain(catalogue_->PutWorker(worker));
+  }
+}
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,115 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// The shell around the core: gives it events and the time, and does what it says. Knows nothing of
+// gRPC; the services (worker_service.h, client_service.h) call it.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "services/coordinator/catalogue.h"
+#include "services/coordinator/core.h"
+#include "services/coordinator/job_store.h"
+
+namespace hatchery::coordinator {
+
+// The way to one worker. Calls return at once and never call the engine back.
+class WorkerStream {
+ public:
+  virtual ~WorkerStream() = default;
+  virtual void Send(const v1::CoordinatorMessage& message) = 0;
+  // Ends the stream after what was sent before.
+  virtual void Close(const Status& reason) = 0;
+};
+
+// Thread-safe.
+class Engine {
+ public:
+  // Recovers all jobs of the store and starts the threads.
+  static StatusOr<std::unique_ptr<Engine>> Start(std::unique_ptr<JobStore> store);
+  ~Engine() { Stop(); }
+  // Ends every stream and wait (kUnavailable) and the threads. What was announced is durable. Calls
+  // that come later find nothing to do.
+  void Stop();
+
+  const JobStore& store() const { return *store_; }
+
+  // Workers. `stream` must live until Disconnected returns.
+  std::string Connect(WorkerStream* stream);
+  void Received(const std::string& worker, const v1::WorkerMessage& message);
+  void Disconnected(const std::string& worker, const std::string& reason);
+
+  // Jobs. `job` must have passed ValidateJob, and its files must be stored.
+  StatusOr<std::string> Submit(const v1::Job& job);
+  StatusOr<v1::JobState> Pause(const std::string& job);
+  StatusOr<v1::JobState> Resume(const std::string& job);
+  StatusOr<v1::JobState> Cancel(const std::string& job);
+  StatusOr<v1::JobState> Job(const std::string& job) const;
+  std::vector<v1::JobState> Jobs() const;
+  // Those connected, and those that were, newest last.
+  StatusOr<std::vector<v1::WorkerState>> Workers() const;
+  StatusOr<std::vector<v1::Event>> Events(const std::string& job) const;
+
+  // Updates of `job` from the `seen`-th on, and its state. Waits up to half a second for news if
+  // there is none and the job was in `state`.
+  struct News {
+    std::vector<v1::JobUpdate> updates;
+    v1::JobState state;
+  };
+  StatusOr<News> WaitForNews(const std::string& job, size_t seen, v1::JobState::State state);
+
+  // An encoded checkpoint that a worker offers. Waits until the digest of its step is agreed, or
+  // until `given_up`, then stores it if it is the one.
+  Status OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,
+                         const std::function<bool()>& given_up);
+
+ private:
+  Engine(std::unique_ptr<JobStore> store, std::unique_ptr<Catalogue> catalogue, CoreOptions options)
+      : store_(std::move(store)), catalogue_(std::move(catalogue)), core_(std::move(options)) {}
+
+  Status RecoverJobs();
+  Status RecoverJob(const std::string& id, const v1::JobState* known);
+  StatusOr<v1::JobState> Change(StatusOr<Core::Actions> (Core::*change)(int64_t,
+                                                                        const std::string&),
+                                const std::string& job);
+
+  // With mutex_ held:
+  void Do(const Core::Actions& actions);
+  void Do(const Send& action);
+  void Do(const CloseWorker& action);
+  void Do(const Append& action);
+  void Do(const LogEvent& action);
+  void Do(const JobChanged& action);
+  void RecordWorker(const std::string& worker, bool gone);
+  // A failure of the catalogue stops nothing: it is an index.
+  static void Complain(const Status& status);
+
+  void WriteJournals(std::stop_token stop);
+  void Tick(std::stop_token stop);
+
+  const std::unique_ptr<JobStore> store_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any news_;   // for those who wait for a job
+  std::condition_variable_any work_;   // for the journal thread
+  std::condition_variable_any pause_;  // of the tick thread; never signalled but to stop
+  const std::unique_ptr<Catalogue> catalogue_;
+  Core core_;
+  std::map<std::string, WorkerStream*> streams_;
+  std::map<std::string, std::vector<v1::JobUpdate>> updates_;
+  std::deque<Append> appends_;
+  uint64_t next_worker_ = 1;
+  bool stopping_ = false;
+
+  std::jthread journal_thread_, tick_thread_;
+};
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,165 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/job_store.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "kernels/model.h"
+#include "services/common/checkpoint.h"
+#include "services/common/convert.h"
+#include "services/common/job.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+// Ids are counted up: the n-th job submitted here.
+uint64_t NumberOf(const std::string& id) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
+  return error == std::errc() && end == id.data() + id.size() ? number : 0;
+}
+
+void AddHeldOut(const HeldOutSums& sums, uint32_t step, v1::JobUpdate& update) {
+  update.set_validation_bits_per_byte(BitsPerByte(sums.score, sums.tokens));
+  update.set_validation_coarse_bits_per_byte(CoarseBitsPerByte(sums));
+  update.set_validation_accuracy(Accuracy(sums));
+  update.set_validation_step(step);
+}
+
+}  // namespace
+
+v1::JobUpdate UpdateOf(const CommitRecord& record, const v1::Job& job,
+                       const v1::JobUpdate& previous) {
+  v1::JobUpdate update = previous;
+  update.set_step(record.commit.step + 1);
+  update.set_steps(job.steps());
+  update.set_train_bits_per_byte(BitsPerByte(record.score_sum, record.scored_tokens));
+  update.set_alpha(record.commit.alpha / 65536.0);
+  update.set_fitness_nonzero(2.0 * record.nonzero_pairs / job.population());
+  update.set_digest(FormatDigest(record.digest_before));
+  update.set_state(v1::JobState::RUNNING);
+  if (record.held_out) AddHeldOut(*record.held_out, record.commit.step, update);
+  return update;
+}
+
+void AddClosing(const ClosingRecord& record, v1::JobUpdate& update) {
+  update.set_step(record.step);
+  update.set_digest(FormatDigest(record.digest));
+  update.set_state(v1::JobState::FINISHED);
+  if (record.held_out) AddHeldOut(*record.held_out, record.step, update);
+}
+
+StatusOr<std::unique_ptr<JobStore>> JobStore::Open(Disk& disk, const std::string& directory) {
+  std::unique_ptr<JobStore> store(new JobStore(disk, directory));
+  for (const char* part : {"", "/files", "/jobs"})
+    HATCHERY_RETURN_IF_ERROR(disk.CreateDirectory(directory + part));
+  HATCHERY_ASSIGN_OR_RETURN(store->lock_, disk.Lock(directory, "coordinator"));
+  return store;
+}
+
+StatusOr<std::vector<std::string>> JobStore::JobIds() const {
+  HATCHERY_ASSIGN_OR_RETURN(std::vector<std::string> ids, disk_->List(directory_ + "/jobs"));
+  std::erase_if(ids, [this](const std::string& id) {
+    return NumberOf(id) == 0 || !Run(id).HasJournal();  // a crash came before its submission ended
+  });
+  std::sort(ids.begin(), ids.end(),
+            [](const std::string& a, const std::string& b) { return NumberOf(a) < NumberOf(b); });
+  return ids;
+}
+
+StatusOr<std::string> JobStore::NewId() const {
+  HATCHERY_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                            disk_->List(directory_ + "/jobs"));
+  uint64_t last = 0;
+  for (const std::string& name : names) last = std::max(last, NumberOf(name));
+  return std::to_string(last + 1);
+}
+
+StatusOr<core::Digest> JobStore::InitialDigest(const std::string& job_id, const v1::Job& job) {
+  HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
+  const Model model(spec);
+  if (job.initial_sha256().empty()) return DigestOfBytes(InitialWeights(model, spec.seed), 0);
+  HATCHERY_ASSIGN_OR_RETURN(const auto file, files_.Open(job.initial_sha256()));
+  const std::string_view bytes(reinterpret_cast<const char*>(file->bytes().data()),
+                               file->bytes().size());
+  HATCHERY_ASSIGN_OR_RETURN(const Checkpoint initial,
+                            DecodeCheckpoint(bytes, "the initial weights"));
+  if (initial.weights.size() != model.bytes() ||
+      FormatDigest(initial.digest) != job.initial_digest())
+    return InvalidArgument("the initial weights are not those that the job names (digest " +
+                           job.initial_digest() + ", " + std::to_string(model.bytes()) + " bytes)");
+  HATCHERY_RETURN_IF_ERROR(disk_->WriteAtomically(Run(job_id).initial_path(), bytes));
+  return initial.digest;
+}
+
+StatusOr<core::Digest> JobStore::Create(const std::string& job_id, const v1::Job& job) {
+  HATCHERY_RETURN_IF_ERROR(Run(job_id).Create());
+  HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, InitialDigest(job_id, job));
+  const JournalHeader header{job, digest, "hatchery " HATCHERY_VERSION};
+  HATCHERY_ASSIGN_OR_RETURN(auto writer,
+                            JournalWriter::Create(*disk_, Run(job_id).journal_path(), header));
+  std::lock_guard lock(mutex_);
+  writers_[job_id] = std::move(writer);
+  return digest;
+}
+
+StatusOr<JobHistory> JobStore::Recover(const std::string& job_id) {
+  JobHistory history;
+  std::vector<CommitRecord> commits;
+  const auto visit = [&](const JournalRecord& record) -> Status {
+    if (const auto* commit = std::get_if<CommitRecord>(&record)) commits.push_back(*commit);
+    if (const auto* closing = std::get_if<ClosingRecord>(&record)) history.closing = *closing;
+    return {};
+  };
+  HATCHERY_ASSIGN_OR_RETURN(
+      auto writer, JournalWriter::OpenForAppend(*disk_, Run(job_id).journal_path(),
+                                                JournalWriter::TornTail::kTruncate, visit));
+  history.job = writer->header().job;
+  history.initial_digest = writer->header().initial_digest;
+  history.torn_bytes = writer->torn_bytes();
+  v1::JobUpdate last;
+  for (const CommitRecord& commit : commits) {
+    last = UpdateOf(commit, history.job, last);
+    history.updates.push_back(last);
+    history.digests.push_back(commit.digest_before);
+  }
+  std::lock_guard lock(mutex_);
+  writers_[job_id] = std::move(writer);
+  return history;
+}
+
+StatusOr<JournalWriter*> JobStore::Writer(const std::string& job_id,
+                                          std::optional<JournalRecord>& last) {
+  std::lock_guard lock(mutex_);
+  std::unique_ptr<JournalWriter>& writer = writers_[job_id];
+  if (writer == nullptr) {
+    const auto visit = [&last](const JournalRecord& record) -> Status {
+      last = record;
+      return {};
+    };
+    HATCHERY_ASSIGN_OR_RETURN(
+        writer, JournalWriter::OpenForAppend(*disk_, Run(job_id).journal_path(),
+                                             JournalWriter::TornTail::kTruncate, visit));
+  }
+  return writer.get();
+}
+
+Status JobStore::Append(const std::string& job_id,
+                        const std::variant<CommitRecord, ClosingRecord>& record) {
+  std::optional<JournalRecord> last;  // set only if the journal had to be opened anew
+  HATCHERY_ASSIGN_OR_RETURN(JournalWriter * writer, Writer(job_id, last));
+  const JournalRecord wanted = std::visit([](const auto& r) -> JournalRecord { return r; }, record);
+  // A failed Sync leaves open whether the record reached the file; if it did, it is not written
+  // again.
+  Status status;
+  if (last != wanted)
+    status = std::visit([writer](const auto& r) { return writer->Append(r); }, record);
+  if (status.ok()) status = writer->Sync();
+  if (!status.ok()) {
+    std::lock_guard lock(mutex_);
+    writers_[job_id].reset();
+  }
+  return status;
+}
+
+}  // namespace hatchery::coordinator

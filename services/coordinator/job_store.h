@@ -1,0 +1,78 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "hatchery/v1/coordinator.pb.h"
+#include "kernels/core/digest.h"
+#include "services/common/dataset.h"
+#include "services/common/disk.h"
+#include "services/common/journal.h"
+#include "services/common/run_dir.h"
+
+namespace hatchery::coordinator {
+
+// The steps of one job that are durable, as its journal tells them.
+struct JobHistory {
+  v1::Job job;
+  core::Digest initial_digest;
+  std::vector<v1::JobUpdate> updates;  // one a commit
+  std::vector<core::Digest> digests;   // before each commit
+  std::optional<ClosingRecord> closing;
+  uint64_t torn_bytes = 0;  // cut off the journal's end: a write that a crash broke off
+};
+
+// What a commit tells about a job's progress. `previous` carries the newest held-out measure on.
+v1::JobUpdate UpdateOf(const CommitRecord& record, const v1::Job& job,
+                       const v1::JobUpdate& previous);
+// The same for the end of the run.
+void AddClosing(const ClosingRecord& record, v1::JobUpdate& update);
+
+// The coordinator's data directory:
+//   DIR/lock  DIR/catalogue.sqlite  DIR/files/SHA256  DIR/jobs/ID/ (a RunDir each)
+// Everything but jobs' journals is written at once or not at all. Thread-safe; the journal of one
+// job is used by one thread at a time.
+class JobStore {
+ public:
+  // Takes the directory's lock: one coordinator a directory.
+  static StatusOr<std::unique_ptr<JobStore>> Open(Disk& disk, const std::string& directory);
+
+  const FileStore& files() const { return files_; }
+  std::string catalogue_path() const { return directory_ + "/catalogue.sqlite"; }
+  RunDir Run(const std::string& job_id) const { return {*disk_, directory_ + "/jobs/" + job_id}; }
+
+  // Ids of the stored jobs, in the order of their submission.
+  StatusOr<std::vector<std::string>> JobIds() const;
+  // An id that no job has had.
+  StatusOr<std::string> NewId() const;
+
+  // Creates the job's directory and journal, durably. Computes the initial weights' digest; a job
+  // that starts from given weights must name a stored file.
+  StatusOr<core::Digest> Create(const std::string& job_id, const v1::Job& job);
+  // Reads the job's journal and opens it for appending.
+  StatusOr<JobHistory> Recover(const std::string& job_id);
+  // Appends and syncs. After an error the journal is as before, and the next Append opens it anew.
+  Status Append(const std::string& job_id, const std::variant<CommitRecord, ClosingRecord>& record);
+
+ private:
+  JobStore(Disk& disk, std::string directory)
+      : disk_(&disk), directory_(std::move(directory)), files_(directory_ + "/files") {}
+  // Opens the journal if it is not open; `last` is then its last record.
+  StatusOr<JournalWriter*> Writer(const std::string& job_id, std::optional<JournalRecord>& last);
+  StatusOr<core::Digest> InitialDigest(const std::string& job_id, const v1::Job& job);
+
+  Disk* disk_;
+  std::string directory_;
+  FileStore files_;
+  std::unique_ptr<DirectoryLock> lock_;
+  std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<JournalWriter>> writers_;
+};
+
+}  // namespace hatchery::coordinator

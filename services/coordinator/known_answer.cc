@@ -1,0 +1,44 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/known_answer.h"
+
+#include "kernels/commit.h"
+#include "kernels/core/philox.h"
+#include "services/common/backend.h"
+#include "services/common/convert.h"
+#include "services/common/job.h"
+
+namespace hatchery::coordinator {
+
+StatusOr<KnownAnswer> MakeKnownAnswer() {
+  KnownAnswer answer;
+  for (uint32_t i = 0; i < 500; ++i)
+    answer.data += static_cast<char>(core::Philox({i, 0, 0, 0}, 42).w0 % 90 + 32);
+  v1::Job& task = answer.task;
+  task = DefaultJob();
+  task.set_name("known-answer");
+  task.mutable_model()->set_hidden(40);  // no power of two: divisions, padding
+  task.mutable_model()->set_layers(2);
+  task.mutable_noise()->set_rank(2);
+  task.set_population(60);
+  task.set_group_size(4);
+  task.set_window(8);
+  task.set_burn_in(2);
+  task.set_steps(4);
+  task.mutable_train()->set_end(answer.data.size());
+  task.mutable_train()->set_file_bytes(answer.data.size());
+
+  HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(task));
+  const std::span train(reinterpret_cast<const uint8_t*>(answer.data.data()), answer.data.size());
+  HATCHERY_ASSIGN_OR_RETURN(const auto replica,
+                            CreateReplica(spec, {train, {}}, {.name = "cpu", .threads = 1}));
+  std::vector<int32_t> scores(spec.population);
+  for (uint32_t step = 0; step < spec.steps; ++step) {
+    HATCHERY_RETURN_IF_ERROR(replica->Evaluate({0, spec.pairs()}, {}, scores));
+    HATCHERY_RETURN_IF_ERROR(replica->Apply(MakeSignCommit(spec, step, EncodeSigns(scores))));
+  }
+  HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, replica->DigestOfAll());
+  answer.digest = DigestToBytes(digest);
+  return answer;
+}
+
+}  // namespace hatchery::coordinator

@@ -1,0 +1,93 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// hatchery-coordinator: hands out shards, keeps the journals.
+#include <grpcpp/grpcpp.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+
+#include "services/coordinator/client_service.h"
+#include "services/coordinator/engine.h"
+#include "services/coordinator/worker_service.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+struct Options {
+  std::string listen = "127.0.0.1:7070";
+  std::string data_dir;
+};
+
+// A result of the largest population is a few megabytes.
+constexpr int kMaxMessageBytes = 64 << 20;
+constexpr auto kShutdownGrace = std::chrono::seconds(2);
+
+StatusOr<std::unique_ptr<grpc::Server>> Listen(const Options& options, grpc::Service* workers,
+                                               grpc::Service* clients) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  // Without this a second coordinator could share the port, and take half of the workers.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.RegisterService(workers);
+  builder.RegisterService(clients);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0)
+    return Unavailable("cannot listen on " + options.listen +
+                       ": the port is in use or the address is not this machine's; choose another "
+                       "with --listen HOST:PORT");
+  return server;
+}
+
+Status Serve(const Options& options) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread is made
+
+  HATCHERY_ASSIGN_OR_RETURN(auto store, JobStore::Open(PosixDisk(), options.data_dir));
+  HATCHERY_ASSIGN_OR_RETURN(const auto engine, Engine::Start(std::move(store)));
+  WorkerServiceImpl workers(*engine);
+  ClientServiceImpl clients(*engine);
+  HATCHERY_ASSIGN_OR_RETURN(const auto server, Listen(options, &workers, &clients));
+  spdlog::info("listening on {}, data in {}", options.listen, options.data_dir);
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  spdlog::info("{}: shutting down", signal == SIGTERM ? "terminated" : "interrupted");
+  engine->Stop();
+  server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  return {};
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Hands a population's shards to workers and keeps the journals of the runs.",
+               "hatchery-coordinator");
+  app.set_version_flag("--version", "hatchery-coordinator " HATCHERY_VERSION);
+  app.add_option("--listen", options.listen, "address to listen on, HOST:PORT")
+      ->capture_default_str();
+  app.add_option("--data-dir", options.data_dir,
+                 "journals, checkpoints, datasets and the catalogue; created if missing")
+      ->required();
+  CLI11_PARSE(app, argc, argv);
+
+  spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-coordinator"));
+  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  spdlog::flush_on(spdlog::level::info);
+  const Status status = Serve(options);
+  if (status.ok()) return 0;
+  spdlog::error("hatchery-coordinator cannot run: {}", status.message());
+  return 1;
+}
+
+}  // namespace
+}  // namespace hatchery::coordinator
+
+int main(int argc, char** argv) { return hatchery::coordinator::Main(argc, argv); }

@@ -1,0 +1,52 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Files on their way out, in chunks that gRPC takes.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "hatchery/v1/coordinator.pb.h"
+#include "services/common/rpc.h"
+#include "services/coordinator/engine.h"
+#include "services/coordinator/rpc_status.h"
+
+namespace hatchery::coordinator {
+
+// Calls send(piece) for pieces of at most kChunkBytes; at least once, so that an empty file arrives
+// too. Stops when send says false: the caller went away.
+inline void SendInChunks(std::string_view bytes,
+                         const std::function<bool(std::string_view)>& send) {
+  do {
+    const std::string_view piece = bytes.substr(0, kChunkBytes);
+    bytes.remove_prefix(piece.size());
+    if (!send(piece)) return;
+  } while (!bytes.empty());
+}
+
+// The newest checkpoint at or before a step: the same for workers and clients.
+inline grpc::Status SendCheckpoint(const Engine& engine, const v1::FetchCheckpointRequest& request,
+                                   grpc::ServerWriter<v1::CheckpointChunk>* writer) {
+  if (const auto job = engine.Job(request.job_id()); !job.ok()) return ToGrpc(job.status());
+  const RunDir run = engine.store().Run(request.job_id());
+  const auto step = run.NewestCheckpoint(request.step());
+  if (!step.ok()) return ToGrpc(step.status());
+  if (!*step)
+    return {grpc::StatusCode::NOT_FOUND,
+            "job " + request.job_id() + " has no checkpoint at or before that step yet"};
+  const auto bytes = ReadWholeFile(PosixDisk(), run.checkpoint_path(**step));
+  if (!bytes.ok()) return ToGrpc(bytes.status());
+  v1::CheckpointChunk chunk;
+  chunk.set_step(**step);
+  SendInChunks(*bytes, [&](std::string_view piece) {
+    chunk.set_data(piece.data(), piece.size());
+    return writer->Write(chunk);
+  });
+  return {};
+}
+
+}  // namespace hatchery::coordinator
