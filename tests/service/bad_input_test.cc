@@ -98,14 +98,20 @@ TEST_F(BadInput, UnknownJobs) {
 // The journal stops growing in mid-run: the job pauses with the reason; with room again it goes on
 // to the same bytes.
 TEST_F(BadInput, FullDiskLosesNothing) {
-  // The data file fits below the limit; the journal reaches it after some forty steps. Checkpoints
-  // are switched off: they are as large as all of it.
-  ASSERT_EQ(Client({"data", "count", "--tokens", "9000", "--out", Path("data.bin")}).code, 0);
+  // The data file (40,000 bytes) fits below the limit; the journal, 780 bytes a step, reaches it
+  // after some fifty steps. There is no checkpoint before the end.
+  WriteFile("wide.yaml",
+            "model: {hidden: 8, layers: 1}\n"
+            "data: {file: data.bin}\n"
+            "population: 6000\n"
+            "window: 8\n"
+            "steps: 60\n"
+            "held_out_streams: 32\n");
   Process w1 = StartWorker("w1");
   std::string id;
   {
-    Process coordinator = StartCoordinator({.file_bytes = 10'500});
-    id = Submit("job.yaml", {"--set", "checkpoint_every=0"});
+    Process coordinator = StartCoordinator({.file_bytes = 42'000});
+    id = Submit("wide.yaml");
     WaitForState(id, "paused");
     EXPECT_NE(Job(id).value("reason", "").find("journal"), std::string::npos)
         << Job(id).value("reason", "");
@@ -117,7 +123,7 @@ TEST_F(BadInput, FullDiskLosesNothing) {
   Process coordinator = StartCoordinator();
   ASSERT_EQ(Client({"resume", id, "--coordinator", Address()}).code, 0);
   WaitForState(id, "finished");
-  EXPECT_EQ(FetchDigest(id), TrainDigest("job.yaml"));
+  EXPECT_EQ(FetchDigest(id), TrainDigest("wide.yaml"));
 }
 
 }  // namespace
