@@ -76,10 +76,10 @@ class CpuReplica : public Replica {
                      int32_t* scores);
   HeldOutSums ValidateStreams(Worker& worker, uint32_t begin, uint32_t end,
                               const std::stop_token& stop);
-  // Items a batch: `most` unless the threads would then share `total` unevenly.
+  // Items a batch: `most` unless the threads would then share `total` unevenly. At least 1.
   uint32_t BatchOf(uint32_t total, uint32_t most) const {
-    const uint32_t rounds = (total + most * pool_.size() - 1) / (most * pool_.size());
-    const uint32_t batches = rounds * pool_.size();
+    const uint32_t share = most * pool_.size();
+    const uint32_t batches = std::max(1u, (total + share - 1) / share) * pool_.size();
     return std::max(1u, (total + batches - 1) / batches);
   }
 

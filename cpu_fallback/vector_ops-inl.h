@@ -186,44 +186,6 @@ void ExpandSignedValuesImpl(uint64_t mask, const int8_t* values, int8_t* out) {
   }
 }
 
-// A tile of four members and two rows keeps eight sums in registers.
-template <size_t kMembers, size_t kRows>
-HWY_INLINE void Tile(const int8_t* x, const int8_t* w, size_t stride, int32_t* out,
-                     size_t out_stride) {
-  const hn::RepartitionToWide<Halves> d32;
-  using V = decltype(hn::Zero(d32));
-  V low[kMembers][kRows], high[kMembers][kRows];
-  for (size_t i = 0; i < kMembers; ++i)
-    for (size_t o = 0; o < kRows; ++o) low[i][o] = high[i][o] = hn::Zero(d32);
-  for (size_t k = 0; k < stride; k += hn::Lanes(Halves())) {
-    decltype(hn::Zero(Halves())) weights[kRows];
-    for (size_t o = 0; o < kRows; ++o) weights[o] = LoadHalves(w + o * stride + k);
-    for (size_t i = 0; i < kMembers; ++i) {
-      const auto v = LoadHalves(x + i * stride + k);
-      for (size_t o = 0; o < kRows; ++o)
-        low[i][o] = hn::ReorderWidenMulAccumulate(d32, v, weights[o], low[i][o], high[i][o]);
-    }
-  }
-  for (size_t i = 0; i < kMembers; ++i)
-    for (size_t o = 0; o < kRows; ++o)
-      out[i * out_stride + o] = hn::GetLane(hn::SumOfLanes(d32, hn::Add(low[i][o], high[i][o])));
-}
-
-void ProductsImpl(const int8_t* x, size_t members, const int8_t* w, size_t rows, size_t stride,
-                  int32_t* out, size_t out_stride) {
-  size_t i = 0;
-  for (; i + 4 <= members; i += 4) {
-    size_t o = 0;
-    for (; o + 2 <= rows; o += 2)
-      Tile<4, 2>(x + i * stride, w + o * stride, stride, out + i * out_stride + o, out_stride);
-    for (; o < rows; ++o)
-      Tile<4, 1>(x + i * stride, w + o * stride, stride, out + i * out_stride + o, out_stride);
-  }
-  for (; i < members; ++i)
-    for (size_t o = 0; o < rows; ++o)
-      Tile<1, 1>(x + i * stride, w + o * stride, stride, out + i * out_stride + o, out_stride);
-}
-
 const char* TargetNameImpl() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace HWY_NAMESPACE

@@ -27,7 +27,6 @@ HWY_EXPORT(GatedStateImpl);
 HWY_EXPORT(NextStateImpl);
 HWY_EXPORT(ResidualImpl);
 HWY_EXPORT(ExpandSignedValuesImpl);
-HWY_EXPORT(ProductsImpl);
 HWY_EXPORT(TargetNameImpl);
 
 Divider::Divider(int32_t divisor)
@@ -68,10 +67,6 @@ void Residual(const int8_t* x, const int8_t* r, size_t n, int8_t* out) {
 }
 void ExpandSignedValues(uint64_t mask, const int8_t* values, int8_t* out) {
   HWY_DYNAMIC_DISPATCH(ExpandSignedValuesImpl)(mask, values, out);
-}
-void Products(const int8_t* x, size_t members, const int8_t* w, size_t rows, size_t stride,
-              int32_t* out, size_t out_stride) {
-  HWY_DYNAMIC_DISPATCH(ProductsImpl)(x, members, w, rows, stride, out, out_stride);
 }
 std::string TargetName() { return HWY_DYNAMIC_DISPATCH(TargetNameImpl)(); }
 

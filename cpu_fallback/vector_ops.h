@@ -47,11 +47,6 @@ void Residual(const int8_t* x, const int8_t* r, size_t n, int8_t* out);
 // out[i] = bit i of `mask` set ? -values[i] : values[i], for 64 elements.
 void ExpandSignedValues(uint64_t mask, const int8_t* values, int8_t* out);
 
-// sum_k x[k] w[k] for each pair of rows: out[i * out_stride + o], rows `stride` bytes apart, stride
-// a multiple of 64. Exact: products are summed in 32 bits.
-void Products(const int8_t* x, size_t members, const int8_t* w, size_t rows, size_t stride,
-              int32_t* out, size_t out_stride);
-
 // The instruction set in use: "AVX3", "AVX2", "NEON".
 std::string TargetName();
 

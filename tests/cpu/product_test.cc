@@ -1,0 +1,69 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "cpu_fallback/product.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <vector>
+
+#include "tests/cpu/each_target.h"
+
+namespace hatchery {
+namespace {
+
+struct Size {
+  size_t members, rows, columns;
+};
+
+void ExpectExact(Product& product, const Size& s, const std::vector<int8_t>& x,
+                 const std::vector<int8_t>& w) {
+  const size_t stride = Padded(s.columns), out_stride = Padded(s.rows);
+  const auto packed = product.Pack(w.data(), s.rows, s.columns);
+  std::vector<int32_t> sums(s.members * out_stride, -1);
+  product.Multiply(*packed, x.data(), s.members, sums.data());
+  for (size_t m = 0; m < s.members; ++m)
+    for (size_t o = 0; o < s.rows; ++o) {
+      int32_t want = 0;
+      for (size_t k = 0; k < s.columns; ++k) want += x[m * stride + k] * w[o * stride + k];
+      ASSERT_EQ(sums[m * out_stride + o], want) << "member " << m << ", output " << o;
+    }
+}
+
+void CheckProduct(Product& product) {
+  std::mt19937 random(1);
+  for (const Size s : {Size{1, 1, 1}, {3, 17, 33}, {7, 64, 192}, {29, 256, 256}, {130, 70, 500}}) {
+    const size_t stride = Padded(s.columns);
+    const auto fill = [&](size_t rows, const std::function<int()>& value) {
+      std::vector<int8_t> matrix(rows * stride, 0);
+      for (size_t r = 0; r < rows; ++r)
+        for (size_t c = 0; c < s.columns; ++c)
+          matrix[r * stride + c] = static_cast<int8_t>(value());
+      return matrix;
+    };
+    const auto extreme = [&] { return (random() & 1) ? -128 : 127; };
+    const auto any = [&] { return static_cast<int>(random() % 256) - 128; };
+    for (const int low : {-128, -127, 127})
+      for (const int high : {-128, 127})
+        ExpectExact(product, s, fill(s.members, [&] { return low; }),
+                    fill(s.rows, [&] { return high; }));
+    ExpectExact(product, s, fill(s.members, extreme), fill(s.rows, extreme));
+    ExpectExact(product, s, fill(s.members, any), fill(s.rows, any));
+  }
+}
+
+TEST(Product, PortableIsExactOnEveryInstructionSet) {
+  ForEachTarget([] { CheckProduct(*MakePortableProduct()); });
+}
+
+TEST(Product, OneDnnIsExactOrRefused) {
+  const Status status = CheckProduct(CpuProduct::kOneDnn);
+  if (!status.ok()) {
+    EXPECT_EQ(ChooseProduct(CpuProduct::kAuto), CpuProduct::kPortable);
+    GTEST_SKIP() << status.message();
+  }
+  KeepProductsSingleThreaded();
+  CheckProduct(*MakeProduct(CpuProduct::kOneDnn));
+}
+
+}  // namespace
+}  // namespace hatchery
