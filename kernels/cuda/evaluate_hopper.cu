@@ -106,6 +106,8 @@ struct Worker {
   const uint4* noise;       // of this thread's pair; unit u at noise[u * kPairs]
   int32_t sigma;
 
+  // The residual lies where h lay, or will lie.
+  enum TileName : uint32_t { kXTile, kStateTile, kGatedTile, kResidualTile = kStateTile };
   __device__ uint32_t Tile(uint32_t tile) const { return SharedAddress(shared.tiles[group][tile]); }
 
   // --- Products -------------------------------------------------------------------------------
@@ -174,13 +176,16 @@ struct Worker {
 
   // --- Noise ------------------------------------------------------------------------------------
 
-  // This thread's bits of a unit: bit 8 j + b of word g is column 32 g + 8 j + 2 q + b.
-  __device__ uint4 Unit(uint32_t unit) const {
-    if (!kPerturbed) return {};
-    uint4 bits = noise[unit * kPairs];
-    bits.x >>= 2 * q, bits.y >>= 2 * q, bits.z >>= 2 * q, bits.w >>= 2 * q;
-    return bits;
+  // Loading a unit takes long, so it starts before the products whose results the bits perturb;
+  // Mine then waits for it and picks this thread's bits: bit 8 j + b of word g is column
+  // 32 g + 8 j + 2 q + b.
+  __device__ uint4 LoadUnit(uint32_t unit) const {
+    return kPerturbed ? noise[unit * kPairs] : uint4{};
   }
+  __device__ uint4 Mine(uint4 unit) const {
+    return {unit.x >> 2 * q, unit.y >> 2 * q, unit.z >> 2 * q, unit.w >> 2 * q};
+  }
+
   __device__ static uint32_t Bits(uint4 unit, uint32_t i) {
     const uint32_t g = i / 2;
     return (g == 0 ? unit.x : g == 1 ? unit.y : g == 2 ? unit.z : unit.w) >> (i & 1);
@@ -280,15 +285,23 @@ struct Worker {
 #pragma unroll
         for (uint32_t i = 0; i < 8; ++i)
           magnitudes[row] = AddMagnitudes(x[row].r[i], magnitudes[row]);
-        StoreRows(OwnRows(kResidual), half, row, x[row]);
+        StoreTile(kResidualTile, half, row, x[row]);
       }
     }
   }
 
-  // x tile = norm(residual), with the dots of the one or two matrices that read it.
-  template <uint32_t kMatrices>
+  // x tile = norm(residual), with the dots of the one or two matrices that read it. With kKeep the
+  // residual moves to its own rows, for its tile is about to hold the state.
+  template <uint32_t kMatrices, bool kKeep>
   __device__ void Norm(const int8_t* gains, uint32_t gain_unit, const int32_t (&magnitudes)[2],
                        uint32_t b_unit0, uint32_t b_unit1, int32_t (&dots)[kMatrices][2]) const {
+    uint4 gain_bits[2], b_bits[2][kMatrices];
+#pragma unroll
+    for (uint32_t half = 0; half < 2; ++half) {
+      gain_bits[half] = LoadUnit(gain_unit + half);
+      b_bits[half][0] = LoadUnit(b_unit0 + half);
+      if (kMatrices == 2) b_bits[half][kMatrices - 1] = LoadUnit(b_unit1 + half);
+    }
     NormDivision division[2];
 #pragma unroll
     for (uint32_t row = 0; row < 2; ++row)
@@ -296,14 +309,19 @@ struct Worker {
 #pragma unroll
     for (uint32_t m = 0; m < kMatrices; ++m) dots[m][0] = dots[m][1] = 0;
     NamedBarrier(1 + group, kGroupThreads);  // products that read the tile are over
-#pragma unroll 1
+#pragma unroll
     for (uint32_t half = 0; half < 2; ++half) {
-      Half x[2] = {LoadRows(OwnRows(kResidual), half, 0), LoadRows(OwnRows(kResidual), half, 1)};
       const Elements e = LoadElements(gains, half);
-      const uint4 bits = Unit(gain_unit + half);
+      const uint4 bits = Mine(gain_bits[half]);
       uint4 b[kMatrices];
-      b[0] = Unit(b_unit0 + half);
-      if (kMatrices == 2) b[kMatrices - 1] = Unit(b_unit1 + half);
+#pragma unroll
+      for (uint32_t m = 0; m < kMatrices; ++m) b[m] = Mine(b_bits[half][m]);
+      Half x[2];
+#pragma unroll
+      for (uint32_t row = 0; row < 2; ++row) {
+        x[row] = LoadTile(kResidualTile, half, row);
+        if (kKeep) StoreRows(OwnRows(kResidual), half, row, x[row]);
+      }
 #pragma unroll
       for (uint32_t i = 0; i < 8; ++i) {
         uint32_t gain[2];
@@ -314,28 +332,40 @@ struct Worker {
 #pragma unroll
         for (uint32_t m = 0; m < kMatrices; ++m) AddDots(b[m], i, x[0].r[i], x[1].r[i], dots[m]);
       }
-      StoreTile(0, half, 0, x[0]);
-      StoreTile(0, half, 1, x[1]);
+      StoreTile(kXTile, half, 0, x[0]);
+      StoreTile(kXTile, half, 1, x[1]);
     }
 #pragma unroll
     for (uint32_t m = 0; m < kMatrices; ++m) FinishDots(dots[m]);
   }
 
-  // h tile = recurrent state, with Uf's dots.
-  __device__ void LoadState(uint32_t layer, bool zero, uint32_t b_unit, int32_t (&dots)[2]) const {
-    dots[0] = dots[1] = 0;
-#pragma unroll 1
+  // This thread's part of the recurrent state, by halves and rows.
+  struct State {
+    Half h[2][2];
+    uint4 b[2];  // units of Uf's B
+  };
+  __device__ State LoadState(uint32_t layer, bool zero) const {
+    State state{};
+#pragma unroll
     for (uint32_t half = 0; half < 2; ++half) {
-      Half h[2] = {};
-      if (!zero) {
-        h[0] = LoadRows(StateRows(layer), half, 0);
-        h[1] = LoadRows(StateRows(layer), half, 1);
-      }
-      const uint4 b = Unit(b_unit + half);
+      state.b[half] = LoadUnit(layer * kLayerUnits + kUnitUfB + half);
+#pragma unroll
+      for (uint32_t row = 0; row < 2; ++row)
+        if (!zero) state.h[half][row] = LoadRows(StateRows(layer), half, row);
+    }
+    return state;
+  }
+  // State tile = state, with Uf's dots.
+  __device__ void PlaceState(const State& state, int32_t (&dots)[2]) const {
+    dots[0] = dots[1] = 0;
+#pragma unroll
+    for (uint32_t half = 0; half < 2; ++half) {
+      const Half(&h)[2] = state.h[half];
+      const uint4 b = Mine(state.b[half]);
 #pragma unroll
       for (uint32_t i = 0; i < 8; ++i) AddDots(b, i, h[0].r[i], h[1].r[i], dots);
-      StoreTile(1, half, 0, h[0]);
-      StoreTile(1, half, 1, h[1]);
+      StoreTile(kStateTile, half, 0, h[0]);
+      StoreTile(kStateTile, half, 1, h[1]);
     }
     FinishDots(dots);
   }
@@ -343,8 +373,8 @@ struct Worker {
   // acc_x = x times one matrix, acc_s = tile `state` times another: 128 outputs of each.
   __device__ void MultiplyBoth(int32_t (&acc_x)[64], int32_t (&acc_s)[64], uint32_t state) {
     WgmmaFence();
-    Multiply(acc_x, Tile(0), false);
-    Multiply(acc_x, Tile(0) + kHalfTile, true);
+    Multiply(acc_x, Tile(kXTile), false);
+    Multiply(acc_x, Tile(kXTile) + kHalfTile, true);
     Multiply(acc_s, Tile(state), false);
     Multiply(acc_s, Tile(state) + kHalfTile, true);
     WgmmaCommit();
@@ -357,13 +387,14 @@ struct Worker {
     dots_g[0] = dots_g[1] = 0;
 #pragma unroll 1
     for (uint32_t half = 0; half < 2; ++half) {
+      uint4 ax = LoadUnit(units + kUnitWfA + half), ah = LoadUnit(units + kUnitUfA + half);
+      uint4 bias_bits = LoadUnit(units + kUnitBf + half), b = LoadUnit(units + kUnitUhB + half);
       int32_t acc_x[64], acc_h[64];
-      MultiplyBoth(acc_x, acc_h, 1);
-      const uint4 ax = Unit(units + kUnitWfA + half), ah = Unit(units + kUnitUfA + half);
-      const uint4 bias_bits = Unit(units + kUnitBf + half), b = Unit(units + kUnitUhB + half);
+      MultiplyBoth(acc_x, acc_h, kStateTile);
       const Elements bias = LoadElements(Vector(layer, kVectorBf), half);
-      const Half h[2] = {LoadTile(1, half, 0), LoadTile(1, half, 1)};
+      const Half h[2] = {LoadTile(kStateTile, half, 0), LoadTile(kStateTile, half, 1)};
       Finish(4);
+      ax = Mine(ax), ah = Mine(ah), bias_bits = Mine(bias_bits), b = Mine(b);
       Half gate[2], gated[2];
 #pragma unroll
       for (uint32_t i = 0; i < 8; ++i) {
@@ -383,7 +414,7 @@ struct Worker {
 #pragma unroll
       for (uint32_t row = 0; row < 2; ++row) {
         StoreRows(OwnRows(kGate), half, row, gate[row]);
-        StoreTile(2, half, row, gated[row]);
+        StoreTile(kGatedTile, half, row, gated[row]);
       }
     }
     FinishDots(dots_g);
@@ -396,12 +427,19 @@ struct Worker {
     magnitudes[0] = magnitudes[1] = 0;
 #pragma unroll 1
     for (uint32_t half = 0; half < 2; ++half) {
+      uint4 ax = LoadUnit(units + kUnitWhA + half), ag = LoadUnit(units + kUnitUhA + half);
+      uint4 bias_bits = LoadUnit(units + kUnitBh + half);
       int32_t acc_x[64], acc_g[64];
-      MultiplyBoth(acc_x, acc_g, 2);
-      const uint4 ax = Unit(units + kUnitWhA + half), ag = Unit(units + kUnitUhA + half);
-      const uint4 bias_bits = Unit(units + kUnitBh + half);
+      MultiplyBoth(acc_x, acc_g, kGatedTile);
       const Elements bias = LoadElements(Vector(layer, kVectorBh), half);
       Finish(4);
+      ax = Mine(ax), ag = Mine(ag), bias_bits = Mine(bias_bits);
+      Half gate[2], x[2];
+#pragma unroll
+      for (uint32_t row = 0; row < 2; ++row) {
+        gate[row] = LoadRows(OwnRows(kGate), half, row);
+        x[row] = LoadRows(OwnRows(kResidual), half, row);
+      }
       Half c[2];
 #pragma unroll
       for (uint32_t i = 0; i < 8; ++i) {
@@ -410,36 +448,33 @@ struct Worker {
         Perturb(bias, bias_bits, i, biases);
 #pragma unroll
         for (uint32_t row = 0; row < 2; ++row) {
-          int32_t x[4], s[4];
-          Perturbed4(acc_x, i, row, sx, dots_x[row], x);
-          Perturbed4(acc_g, i, row, sg, dots_g[row], s);
-          c[row].r[i] = GateSum4(x, s, biases[row]);
+          int32_t from_x[4], from_g[4];
+          Perturbed4(acc_x, i, row, sx, dots_x[row], from_x);
+          Perturbed4(acc_g, i, row, sg, dots_g[row], from_g);
+          c[row].r[i] = GateSum4(from_x, from_g, biases[row]);
         }
       }
 #pragma unroll
       for (uint32_t row = 0; row < 2; ++row) {
-        const Half gate = LoadRows(OwnRows(kGate), half, row);
-        const Half h = LoadTile(1, half, row);
-        Half x = LoadRows(OwnRows(kResidual), half, row);
+        const Half h = LoadTile(kStateTile, half, row);
 #pragma unroll
         for (uint32_t i = 0; i < 8; ++i) {
-          c[row].r[i] = NextState4(gate.r[i], c[row].r[i], h.r[i]);
-          x.r[i] = Residual4(c[row].r[i], x.r[i]);
-          magnitudes[row] = AddMagnitudes(x.r[i], magnitudes[row]);
+          c[row].r[i] = NextState4(gate[row].r[i], c[row].r[i], h.r[i]);
+          x[row].r[i] = Residual4(c[row].r[i], x[row].r[i]);
+          magnitudes[row] = AddMagnitudes(x[row].r[i], magnitudes[row]);
         }
         StoreRows(StateRows(layer), half, row, c[row]);
-        StoreRows(OwnRows(kResidual), half, row, x);
+        StoreTile(kResidualTile, half, row, x[row]);
       }
     }
   }
 
   // Residual += half of W2's outputs, in `acc`.
-  __device__ void AddMlp(const int32_t (&acc)[64], uint32_t half, uint32_t a_unit,
-                         const int32_t (&dots)[2], int32_t (&magnitudes)[2]) const {
-    const uint4 a = Unit(a_unit + half);
+  __device__ void AddMlp(const int32_t (&acc)[64], uint32_t half, uint4 a, const int32_t (&dots)[2],
+                         int32_t (&magnitudes)[2]) const {
 #pragma unroll
     for (uint32_t row = 0; row < 2; ++row) {
-      Half x = LoadRows(OwnRows(kResidual), half, row);
+      Half x = LoadTile(kResidualTile, half, row);
 #pragma unroll
       for (uint32_t i = 0; i < 8; ++i) {
         int32_t v[4];
@@ -449,7 +484,7 @@ struct Worker {
         x.r[i] = Residual4(Sat4(v), x.r[i]);
         magnitudes[row] = AddMagnitudes(x.r[i], magnitudes[row]);
       }
-      StoreRows(OwnRows(kResidual), half, row, x);
+      StoreTile(kResidualTile, half, row, x);
     }
   }
 
@@ -460,13 +495,14 @@ struct Worker {
     int32_t dots[2] = {0, 0};
 #pragma unroll 1
     for (uint32_t chunk = 0; chunk < 8; ++chunk) {
+      uint4 a = LoadUnit(units + kUnitW1A + chunk), b = LoadUnit(units + kUnitW2B + chunk);
       int32_t acc[64];
       WgmmaFence();
-      Multiply(acc, Tile(0), false);
-      Multiply(acc, Tile(0) + kHalfTile, true);
+      Multiply(acc, Tile(kXTile), false);
+      Multiply(acc, Tile(kXTile) + kHalfTile, true);
       WgmmaCommit();
-      const uint4 a = Unit(units + kUnitW1A + chunk), b = Unit(units + kUnitW2B + chunk);
       Finish(chunk == 0 ? 2 : 4);
+      a = Mine(a), b = Mine(b);
       Half v[2];
 #pragma unroll
       for (uint32_t i = 0; i < 8; ++i) {
@@ -479,19 +515,20 @@ struct Worker {
         }
         AddDots(b, i, v[0].r[i], v[1].r[i], dots);
       }
-      StoreTile(2, chunk & 1, 0, v[0]);
-      StoreTile(2, chunk & 1, 1, v[1]);
+      StoreTile(kGatedTile, chunk & 1, 0, v[0]);
+      StoreTile(kGatedTile, chunk & 1, 1, v[1]);
       PublishTiles();
       WgmmaFence();
-      Multiply(out0, Tile(2) + (chunk & 1) * kHalfTile, chunk != 0);
-      Multiply(out1, Tile(2) + (chunk & 1) * kHalfTile, chunk != 0);
+      Multiply(out0, Tile(kGatedTile) + (chunk & 1) * kHalfTile, chunk != 0);
+      Multiply(out1, Tile(kGatedTile) + (chunk & 1) * kHalfTile, chunk != 0);
       WgmmaCommit();
     }
+    const uint4 a0 = LoadUnit(units + kUnitW2A), a1 = LoadUnit(units + kUnitW2A + 1);
     FinishDots(dots);
     Finish(2);
     magnitudes[0] = magnitudes[1] = 0;
-    AddMlp(out0, 0, units + kUnitW2A, dots, magnitudes);
-    AddMlp(out1, 1, units + kUnitW2A, dots, magnitudes);
+    AddMlp(out0, 0, Mine(a0), dots, magnitudes);
+    AddMlp(out1, 1, Mine(a1), dots, magnitudes);
   }
 
   // What the scorer needs of both rows' logits.
@@ -507,13 +544,14 @@ struct Worker {
     uint32_t best[2] = {0, 0};  // (logit + 128) * 256 + 255 - column
 #pragma unroll 1
     for (uint32_t half = 0; half < 2; ++half) {
+      uint4 a = LoadUnit(units + kUnitHeadA + half);
       int32_t acc[64];
       WgmmaFence();
-      Multiply(acc, Tile(0), false);
-      Multiply(acc, Tile(0) + kHalfTile, true);
+      Multiply(acc, Tile(kXTile), false);
+      Multiply(acc, Tile(kXTile) + kHalfTile, true);
       WgmmaCommit();
-      const uint4 a = Unit(units + kUnitHeadA + half);
       Finish(2);
+      a = Mine(a);
 #pragma unroll
       for (uint32_t row = 0; row < 2; ++row) {
         const uint32_t column = targets[row] & 127;
@@ -558,22 +596,23 @@ struct Worker {
     for (uint32_t layer = 0; layer < model.layers; ++layer) {
       const uint32_t units = layer * kLayerUnits;
       int32_t dots[2][2], dots_h[2], dots_g[2], dots_y[1][2];
-      Norm<2>(Vector(layer, kVectorNorm1), units + kUnitNorm1, magnitudes, units + kUnitWfB,
-              units + kUnitWhB, dots);
-      LoadState(layer, first, units + kUnitUfB, dots_h);
+      const State state = LoadState(layer, first);
+      Norm<2, true>(Vector(layer, kVectorNorm1), units + kUnitNorm1, magnitudes, units + kUnitWfB,
+                    units + kUnitWhB, dots);
+      PlaceState(state, dots_h);
       PublishTiles();
       Forget(layer, dots[0], dots_h, dots_g);
       PublishTiles();
       Advance(layer, dots[1], dots_g, magnitudes);
-      Norm<1>(Vector(layer, kVectorNorm2), units + kUnitNorm2, magnitudes, units + kUnitW1B, 0,
-              dots_y);
+      Norm<1, false>(Vector(layer, kVectorNorm2), units + kUnitNorm2, magnitudes, units + kUnitW1B,
+                     0, dots_y);
       PublishTiles();
       Mlp(layer, dots_y[0], magnitudes);
     }
     const uint32_t units = model.layers * kLayerUnits;
     int32_t dots[1][2];
-    Norm<1>(Vector(model.layers, kVectorNorm1), units + kUnitNormOut, magnitudes,
-            units + kUnitHeadB, 0, dots);
+    Norm<1, false>(Vector(model.layers, kVectorNorm1), units + kUnitNormOut, magnitudes,
+                   units + kUnitHeadB, 0, dots);
     PublishTiles();
     return Head(dots[0], targets);
   }
