@@ -99,9 +99,8 @@ struct Worker {
   const HopperMemory& memory;
   Shared& shared;
   uint32_t group, thread, lane, warp;
-  uint32_t q;              // place within the four threads that share two rows
-  uint32_t tile_place[2];  // of this thread's chunks in a half tile, row r
-  uint32_t ring_base, full_base, empty_base;
+  uint32_t q;               // place within the four threads that share two rows
+  uint32_t tile_place[2];   // of this thread's chunks in a half tile, row r
   uint32_t next_stage = 0;  // position in the endless stream of stages
   const uint4* noise;       // of this thread's pair; unit u at noise[u * kPairs]
   int32_t sigma;
@@ -115,8 +114,8 @@ struct Worker {
   // acc (+)= half tile at `a` times the next stage.
   __device__ void Multiply(int32_t (&acc)[64], uint32_t a, bool accumulate) {
     const uint32_t slot = next_stage % kRing;
-    BarrierWait(full_base + 8 * slot, next_stage / kRing & 1);
-    const uint64_t da = TileDescriptor(a), db = TileDescriptor(ring_base + slot * kStageBytes);
+    BarrierWait(SharedAddress(&shared.full[slot]), next_stage / kRing & 1);
+    const uint64_t da = TileDescriptor(a), db = TileDescriptor(SharedAddress(shared.ring[slot]));
 #pragma unroll
     for (uint32_t k = 0; k < 4; ++k) Wgmma(acc, da + 2 * k, db + 2 * k, accumulate || k != 0);
     ++next_stage;
@@ -127,7 +126,7 @@ struct Worker {
     WgmmaWait();
     if (lane == 0)
       for (uint32_t s = next_stage - stages; s != next_stage; ++s)
-        BarrierArrive(empty_base + 8 * (s % kRing));
+        BarrierArrive(SharedAddress(&shared.empty[s % kRing]));
   }
 
   // --- A thread's own rows ----------------------------------------------------------------------
@@ -649,7 +648,9 @@ __device__ void Produce(const HopperMemory& memory, Shared& shared, uint32_t sta
 template <bool kPerturbed>
 __device__ void Consume(const ModelView& model, const Sequences& sequences,
                         const HopperMemory& memory, Shared& shared, uint32_t tiles) {
-  const uint32_t group = threadIdx.x / kGroupThreads, thread = threadIdx.x % kGroupThreads;
+  // The shuffle tells the compiler that a warp agrees on it, so addresses fit uniform registers.
+  const uint32_t group = __shfl_sync(0xFFFFFFFFu, threadIdx.x / kGroupThreads, 0);
+  const uint32_t thread = threadIdx.x % kGroupThreads;
   const uint32_t lane = thread % 32, warp = thread / 32, q = lane % 4, g = lane / 4;
   uint4* noise = memory.noise + size_t{blockIdx.x} * UnitsOf(model.layers) * kPairs;
   const uint32_t pair_place = 32 * group + 8 * warp + g;
@@ -663,9 +664,6 @@ __device__ void Consume(const ModelView& model, const Sequences& sequences,
                             warp,
                             q,
                             {row_place + ((2 * q) ^ g) * 16, row_place + ((2 * q + 1) ^ g) * 16},
-                            SharedAddress(shared.ring),
-                            SharedAddress(shared.full),
-                            SharedAddress(shared.empty),
                             0,
                             noise + pair_place,
                             16 >> model.sigma_shift};
