@@ -8,10 +8,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "kernels/core/philox.h"
 #include "kernels/cuda/cuda_replica.h"
+#include "kernels/cuda/device.h"
 
 namespace hatchery {
 namespace {
@@ -30,18 +32,28 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+std::vector<uint8_t> Text(size_t size) {
+  std::vector<uint8_t> text(size);
+  for (size_t i = 0; i < size; ++i)
+    text[i] = static_cast<uint8_t>('a' + core::Philox({uint32_t(i), 0, 0, 0}, 1).w0 % 26);
+  return text;
+}
+
 struct Row {
   uint32_t population, window;
   double forward, update, step;  // tokens/s, seconds, seconds
 };
 
-Row Measure(const JobSpec& spec, DataView data, int repeats) {
+std::unique_ptr<Replica> Create(const JobSpec& spec, DataView data) {
   auto created = CreateCudaReplica(spec, data);
-  if (!created.ok()) {
-    std::fprintf(stderr, "hatchery-bench: %s\n", created.status().message().c_str());
-    std::exit(1);
-  }
-  Replica& replica = **created;
+  if (created.ok()) return std::move(*created);
+  std::fprintf(stderr, "hatchery-bench: %s\n", created.status().message().c_str());
+  std::exit(1);
+}
+
+Row Measure(const JobSpec& spec, DataView data, int repeats) {
+  std::unique_ptr<Replica> owned = Create(spec, data);
+  Replica& replica = *owned;
   std::vector<int32_t> scores(spec.population);
   std::vector<double> forward, update, step;
   for (int i = 0; i <= repeats; ++i) {
@@ -63,10 +75,43 @@ Row Measure(const JobSpec& spec, DataView data, int repeats) {
   return {spec.population, spec.window, Median(forward), Median(update), Median(step)};
 }
 
+// Tokens/s of the unperturbed model over as many streams as the largest population has members.
+double MeasureUnperturbed(std::span<const uint8_t> text) {
+  JobSpec spec;
+  spec.held_out_streams = 131072;
+  std::unique_ptr<Replica> replica = Create(spec, {text, text});
+  std::vector<double> seconds;
+  uint64_t tokens = 0;
+  for (int i = 0; i < 3; ++i)
+    seconds.push_back(Seconds([&]() -> Status {
+      HATCHERY_ASSIGN_OR_RETURN(const HeldOutSums sums,
+                                replica->Validate(0, spec.held_out_streams, {}));
+      tokens = sums.tokens;
+      return {};
+    }));
+  return static_cast<double>(tokens) / Median(seconds);
+}
+
+// Bytes/s, read and written, of a copy within the device's memory.
+double MeasureCopy() {
+  constexpr size_t kBytes = size_t{1} << 31;
+  cuda::Buffer<int8_t> from, to;
+  std::vector<double> seconds;
+  for (int i = 0; i < 5; ++i)
+    seconds.push_back(Seconds([&]() -> Status {
+      if (i == 0) {
+        HATCHERY_RETURN_IF_ERROR(from.Allocate(kBytes, "a copy's source"));
+        HATCHERY_RETURN_IF_ERROR(to.Allocate(kBytes, "a copy's target"));
+      }
+      HATCHERY_RETURN_IF_ERROR(cuda::FromCuda(
+          cudaMemcpy(to.data(), from.data(), kBytes, cudaMemcpyDeviceToDevice), "copy"));
+      return cuda::FromCuda(cudaDeviceSynchronize(), "copy");
+    }));
+  return 2.0 * kBytes / Median(seconds);
+}
+
 int Run(bool json) {
-  std::vector<uint8_t> text(1 << 20);
-  for (size_t i = 0; i < text.size(); ++i)
-    text[i] = static_cast<uint8_t>('a' + core::Philox({uint32_t(i), 0, 0, 0}, 1).w0 % 26);
+  const std::vector<uint8_t> text = Text(1 << 20);
   struct Shape {
     uint32_t population, window;
   };
@@ -87,6 +132,12 @@ int Run(bool json) {
                 row.update * 1e3, row.step * 1e3);
     std::fflush(stdout);
   }
+  const std::vector<uint8_t> streams = Text(size_t{131072} * 101);
+  const double unperturbed = MeasureUnperturbed(streams), copy = MeasureCopy();
+  std::printf(json ? "{\"unperturbed_tokens_per_second\":%.0f,\"copy_bytes_per_second\":%.0f}\n"
+                   : "unperturbed forward, 131,072 streams x 100: %.0f tokens/s\n"
+                     "device copy: %.3g bytes/s read and written\n",
+              unperturbed, copy);
   return 0;
 }
 
