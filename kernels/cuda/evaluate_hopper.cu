@@ -116,6 +116,7 @@ struct Worker {
     const uint32_t slot = next_stage % kRing;
     BarrierWait(SharedAddress(&shared.full[slot]), next_stage / kRing & 1);
     const uint64_t da = TileDescriptor(a), db = TileDescriptor(SharedAddress(shared.ring[slot]));
+    WgmmaFence();
 #pragma unroll
     for (uint32_t k = 0; k < 4; ++k) Wgmma(acc, da + 2 * k, db + 2 * k, accumulate || k != 0);
     ++next_stage;
@@ -371,7 +372,6 @@ struct Worker {
 
   // acc_x = x times one matrix, acc_s = tile `state` times another: 128 outputs of each.
   __device__ void MultiplyBoth(int32_t (&acc_x)[64], int32_t (&acc_s)[64], uint32_t state) {
-    WgmmaFence();
     Multiply(acc_x, Tile(kXTile), false);
     Multiply(acc_x, Tile(kXTile) + kHalfTile, true);
     Multiply(acc_s, Tile(state), false);
@@ -496,7 +496,6 @@ struct Worker {
     for (uint32_t chunk = 0; chunk < 8; ++chunk) {
       uint4 a = LoadUnit(units + kUnitW1A + chunk), b = LoadUnit(units + kUnitW2B + chunk);
       int32_t acc[64];
-      WgmmaFence();
       Multiply(acc, Tile(kXTile), false);
       Multiply(acc, Tile(kXTile) + kHalfTile, true);
       WgmmaCommit();
@@ -517,7 +516,6 @@ struct Worker {
       StoreTile(kGatedTile, chunk & 1, 0, v[0]);
       StoreTile(kGatedTile, chunk & 1, 1, v[1]);
       PublishTiles();
-      WgmmaFence();
       Multiply(out0, Tile(kGatedTile) + (chunk & 1) * kHalfTile, chunk != 0);
       Multiply(out1, Tile(kGatedTile) + (chunk & 1) * kHalfTile, chunk != 0);
       WgmmaCommit();
@@ -545,7 +543,6 @@ struct Worker {
     for (uint32_t half = 0; half < 2; ++half) {
       uint4 a = LoadUnit(units + kUnitHeadA + half);
       int32_t acc[64];
-      WgmmaFence();
       Multiply(acc, Tile(kXTile), false);
       Multiply(acc, Tile(kXTile) + kHalfTile, true);
       WgmmaCommit();
