@@ -5,6 +5,7 @@
 #include <map>
 #include <tuple>
 #include <unordered_map>
+#include <vector>
 
 #include "cpu_fallback/product.h"
 #include "oneapi/dnnl/dnnl.hpp"
@@ -23,24 +24,18 @@ memory::dim Dim(size_t n) { return static_cast<memory::dim>(n); }
 
 struct OneDnnMatrix : PackedMatrix {
   size_t rows, columns;
-  memory weights;
+  std::vector<int8_t> plain;  // as given to Pack
+  memory weights;             // in the order of the kernel for kPackMembers
 };
 
 class OneDnnProduct : public Product {
  public:
   std::unique_ptr<PackedMatrix> Pack(const int8_t* w, size_t rows, size_t columns) override {
-    // The order that oneDNN asks for does not depend on the members; kPackMembers stands for all.
-    static constexpr size_t kPackMembers = 128;
-    const Kernel& kernel = KernelFor(kPackMembers, rows, columns);
     auto packed = std::make_unique<OneDnnMatrix>();
     packed->rows = rows;
     packed->columns = columns;
-    packed->weights = memory(kernel.weights, Engine());
-    const memory::desc plain({Dim(Padded(columns)), Dim(rows)}, memory::data_type::s8,
-                             {1, Dim(Padded(columns))});
-    memory source(plain, Engine(), const_cast<int8_t*>(w));
-    dnnl::reorder(source, packed->weights).execute(stream_, source, packed->weights);
-    stream_.wait();
+    packed->plain.assign(w, w + rows * Padded(columns));
+    packed->weights = Reordered(*packed, KernelFor(kPackMembers, rows, columns).weights);
     return packed;
   }
 
@@ -48,11 +43,7 @@ class OneDnnProduct : public Product {
     const auto& matrix = static_cast<const OneDnnMatrix&>(w);
     const Kernel& kernel = KernelFor(members, matrix.rows, matrix.columns);
     memory weights = matrix.weights;
-    if (weights.get_desc() != kernel.weights) {  // another order for this many members
-      weights = memory(kernel.weights, Engine());
-      memory packed = matrix.weights;
-      dnnl::reorder(packed, weights).execute(stream_, packed, weights);
-    }
+    if (weights.get_desc() != kernel.weights) weights = Reordered(matrix, kernel.weights);
     memory source(kernel.source, Engine(), const_cast<int8_t*>(x));
     memory sums(kernel.sums, Engine(), out);
     kernel.matmul.execute(
@@ -61,22 +52,49 @@ class OneDnnProduct : public Product {
   }
 
  private:
+  // Weights are packed for as many members as a full batch has.
+  static constexpr size_t kPackMembers = 128;
+
   struct Kernel {
     memory::desc source, weights, sums;
     dnnl::matmul matmul;
   };
 
+  // The plain weights in the order `wanted`. Orders cannot be turned into one another.
+  memory Reordered(const OneDnnMatrix& matrix, const memory::desc& wanted) {
+    const memory::dim stride = Dim(Padded(matrix.columns));
+    const memory::desc plain({stride, Dim(matrix.rows)}, memory::data_type::s8, {1, stride});
+    memory source(plain, Engine(), const_cast<int8_t*>(matrix.plain.data()));
+    memory packed(wanted, Engine());
+    dnnl::reorder(source, packed).execute(stream_, source, packed);
+    stream_.wait();
+    return packed;
+  }
+
   const Kernel& KernelFor(size_t members, size_t rows, size_t columns) {
     const auto key = std::make_tuple(members, rows, columns);
     if (auto found = kernels_.find(key); found != kernels_.end()) return found->second;
     const memory::dim k = Dim(Padded(columns));
-    const memory::desc source({Dim(members), k}, memory::data_type::s8, {k, 1});
     const memory::desc any({k, Dim(rows)}, memory::data_type::s8, memory::format_tag::any);
-    const memory::desc sums({Dim(members), Dim(rows)}, memory::data_type::s32,
-                            {Dim(Padded(rows)), 1});
-    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(source, any, sums), Engine());
-    return kernels_.emplace(key, Kernel{source, chosen.weights_desc(), sums, dnnl::matmul(chosen)})
-        .first->second;
+    if (members == kPackMembers)
+      return kernels_.emplace(key, MakeKernel(members, k, any)).first->second;
+    // One that reads the weights as they are packed, if there is one; else oneDNN's own choice,
+    // for which they are packed anew at every call.
+    const memory::desc packed = KernelFor(kPackMembers, rows, columns).weights;
+    try {
+      return kernels_.emplace(key, MakeKernel(members, k, packed)).first->second;
+    } catch (const dnnl::error&) {
+      return kernels_.emplace(key, MakeKernel(members, k, any)).first->second;
+    }
+  }
+
+  Kernel MakeKernel(size_t members, memory::dim k, const memory::desc& weights) {
+    const memory::dim rows = weights.dims()[1];
+    const memory::desc source({Dim(members), k}, memory::data_type::s8, {k, 1});
+    const memory::desc sums({Dim(members), rows}, memory::data_type::s32,
+                            {Dim(Padded(static_cast<size_t>(rows))), 1});
+    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(source, weights, sums), Engine());
+    return Kernel{source, chosen.weights_desc(), sums, dnnl::matmul(chosen)};
   }
 
   dnnl::stream stream_{Engine()};

@@ -65,5 +65,29 @@ TEST(Product, OneDnnIsExactOrRefused) {
   CheckProduct(*MakeProduct(CpuProduct::kOneDnn));
 }
 
+// Leases cut the population anywhere, so one packing must serve every number of members.
+TEST(Product, OnePackingServesEveryNumberOfMembers) {
+  KeepProductsSingleThreaded();
+  std::mt19937 random(5);
+  for (const size_t rows : {256, 1024, 40}) {
+    const size_t columns = 256;
+    std::vector<int8_t> w(rows * columns), x(130 * columns);
+    for (int8_t& v : w) v = static_cast<int8_t>(random());
+    for (int8_t& v : x) v = static_cast<int8_t>(random());
+    const size_t stride = Padded(rows);
+    const auto portable = MakePortableProduct();
+    std::vector<int32_t> want(130 * stride), sums(130 * stride);
+    portable->Multiply(*portable->Pack(w.data(), rows, columns), x.data(), 130, want.data());
+    const auto product = MakeProduct(ChooseProduct(CpuProduct::kAuto));
+    const auto packed = product->Pack(w.data(), rows, columns);
+    for (size_t members = 1; members <= 130; ++members) {
+      product->Multiply(*packed, x.data(), members, sums.data());
+      for (size_t m = 0; m < members; ++m)
+        for (size_t o = 0; o < rows; ++o)
+          ASSERT_EQ(sums[m * stride + o], want[m * stride + o]) << members << " members";
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hatchery
