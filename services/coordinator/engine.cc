@@ -109,11 +109,12 @@ Status Engine::RecoverJob(const std::string& id, const v1::JobState* known) {
     if (history->closing) {
       record.closing_digest = DigestToBytes(history->closing->digest);
       AddClosing(*history->closing, record.latest);
-      record.state = v1::JobState::FINISHED;
     }
     HATCHERY_ASSIGN_OR_RETURN(const auto checkpoints, store_->Run(id).Checkpoints());
     record.final_checkpoint =
         std::find(checkpoints.begin(), checkpoints.end(), record.job.steps()) != checkpoints.end();
+    // Without its final checkpoint a closed job still has to be given one by a worker.
+    if (history->closing && record.final_checkpoint) record.state = v1::JobState::FINISHED;
     updates_[id] = std::move(history->updates);
     spdlog::info("job {} recovered at step {}{}", id, record.step,
                  history->torn_bytes == 0 ? ""
