@@ -78,6 +78,8 @@ int Main(int argc, char** argv) {
       ->required();
   CLI11_PARSE(app, argc, argv);
 
+  // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-coordinator"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
   spdlog::flush_on(spdlog::level::info);
