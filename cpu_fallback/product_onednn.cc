@@ -9,6 +9,7 @@
 
 #include "cpu_fallback/product.h"
 #include "oneapi/dnnl/dnnl.hpp"
+#include "oneapi/dnnl/dnnl_version.h"
 
 namespace hatchery {
 namespace {
@@ -89,11 +90,19 @@ class OneDnnProduct : public Product {
   }
 
   Kernel MakeKernel(size_t members, memory::dim k, const memory::desc& weights) {
+#if DNNL_VERSION_MAJOR >= 3
+    const memory::dim rows = weights.get_dims()[1];
+#else
     const memory::dim rows = weights.dims()[1];
+#endif
     const memory::desc source({Dim(members), k}, memory::data_type::s8, {k, 1});
     const memory::desc sums({Dim(members), rows}, memory::data_type::s32,
                             {Dim(Padded(static_cast<size_t>(rows))), 1});
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::matmul::primitive_desc chosen(Engine(), source, weights, sums);
+#else
     const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(source, weights, sums), Engine());
+#endif
     return Kernel{source, chosen.weights_desc(), sums, dnnl::matmul(chosen)};
   }
 
@@ -103,10 +112,13 @@ class OneDnnProduct : public Product {
 
 const std::unordered_map<int, const char*>& VnniSets() {
   static const std::unordered_map<int, const char*> sets = {
-      {static_cast<int>(dnnl::cpu_isa::avx512_core_vnni), "avx512_core_vnni"},
-      {static_cast<int>(dnnl::cpu_isa::avx512_core_bf16), "avx512_core_bf16"},
-      {static_cast<int>(dnnl::cpu_isa::avx512_core_amx), "avx512_core_amx"},
-      {static_cast<int>(dnnl::cpu_isa::avx2_vnni), "avx2_vnni"},
+    {static_cast<int>(dnnl::cpu_isa::avx512_core_vnni), "avx512_core_vnni"},
+    {static_cast<int>(dnnl::cpu_isa::avx512_core_bf16), "avx512_core_bf16"},
+    {static_cast<int>(dnnl::cpu_isa::avx512_core_amx), "avx512_core_amx"},
+    {static_cast<int>(dnnl::cpu_isa::avx2_vnni), "avx2_vnni"},
+#if DNNL_VERSION_MAJOR >= 3
+    {static_cast<int>(dnnl::cpu_isa::avx512_core_fp16), "avx512_core_fp16"},
+#endif
   };
   return sets;
 }
