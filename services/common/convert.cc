@@ -2,6 +2,8 @@
 #include "services/common/convert.h"
 
 #include <cstring>
+#include <numeric>
+#include <vector>
 
 #include "kernels/core/score.h"
 
@@ -48,6 +50,20 @@ StatusOr<WireCommit> CommitFromProto(const v1::Commit& proto) {
   wire.commit.alpha = proto.alpha();
   wire.commit.z_score = proto.z_score();
   return wire;
+}
+
+v1::ShardScores ScoresToProto(const JobSpec& spec, Shard shard, std::span<const int32_t> scores) {
+  v1::ShardScores proto;
+  proto.set_begin(shard.begin);
+  proto.set_end(shard.end);
+  if (spec.fitness == FitnessRule::kSign) {
+    const std::vector<uint8_t> trits = EncodeSigns(scores);
+    proto.set_trits(trits.data(), trits.size());
+  } else {
+    proto.mutable_scores()->Add(scores.begin(), scores.end());
+  }
+  proto.set_score_sum(std::accumulate(scores.begin(), scores.end(), int64_t{0}));
+  return proto;
 }
 
 v1::HeldOutSums HeldOutToProto(const HeldOutSums& sums) {

@@ -3,6 +3,7 @@
 // Between the kernels' types and the wire's.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,9 @@ StatusOr<WireCommit> CommitFromProto(const v1::Commit& proto);
 
 v1::HeldOutSums HeldOutToProto(const HeldOutSums& sums);
 HeldOutSums HeldOutFromProto(const v1::HeldOutSums& proto);
+
+// What a shard's members scored (Replica::Evaluate), in the encoding that the job's rule needs.
+v1::ShardScores ScoresToProto(const JobSpec& spec, Shard shard, std::span<const int32_t> scores);
 
 // Bits a byte of a sum of scores, positive; 0 if there are no tokens.
 double BitsPerByte(int64_t score_sum, uint64_t tokens);

@@ -56,7 +56,6 @@ StatusOr<Core::Actions> Core::Resume(int64_t now, const std::string& job) {
   }
   run->record.state = v1::JobState::QUEUED;
   run->record.reason.clear();
-  run->disputes = 0;
   Log(job, "", run->record.step, "resumed", "resumed");
   Changed(*run);
   if (run->pending && !run->appending) EmitAppend(*run);
@@ -102,7 +101,7 @@ Core::Actions Core::Tick(int64_t now) {
     Expel(id, Unavailable("nothing was heard of this worker for " +
                           std::to_string(patience / 1000) + " s"));
   for (auto& [id, run] : runs_) {
-    if (run.ask && now_ > run.ask->deadline) run.ask.reset();
+    if (run.ask && run.ask->offered.empty() && now_ > run.ask->deadline) run.ask.reset();
     if (!run.work) continue;
     std::vector<uint64_t> expired;
     for (const auto& [lease_id, lease] : run.work->leases)
@@ -128,6 +127,9 @@ v1::JobState Core::StateOf(const Run& run) const {
   state.mutable_latest()->set_state(run.record.state);
   state.mutable_latest()->set_steps(run.record.job.steps());
   state.set_submitted_unix_seconds(run.record.submitted_unix_seconds);
+  state.set_shards_audited(run.shards_audited);
+  state.set_shards_disputed(run.shards_disputed);
+  state.set_digests_disputed(run.digests_disputed);
   return state;
 }
 

@@ -12,12 +12,21 @@
 // long as expected is hedged to an idle worker. Whatever comes in twice is compared and ignored.
 // A commit is announced only after the shell has said Appended.
 //
-// Digests: every result carries the digest of the replica that it was computed on, and a commit
-// is made of results with one digest. Step 0's is known. For a later step each worker has one
-// vote, its newest report. When two reports differ, the digest with strictly more than half of
-// the votes stands, and the other workers must load the job anew from checkpoint and journal,
-// where every commit is checked; without such a majority all results of the step are dropped and
-// all its voters load anew. A step that is disputed too often pauses the job.
+// Digests: every worker votes for the digest of every step, when it is Ready and with every result.
+// A step is committed only when all votes for its digest agree and, unless one worker is alone,
+// there are two. Workers that are much slower than the step (lagging) are not waited for. When
+// votes differ, a strict majority of two or more stands; without one the referee decides: a replay
+// of the journal by the shell. A vote for an older step is compared with the journal's digest.
+//
+// Scores: a share of the accepted shards (CoreOptions::audit_share) is evaluated by a second worker
+// and compared; if they differ, the referee evaluates the shard too.
+//
+// Whoever is found wrong is quarantined: its results of the step are dropped and it loads the job
+// anew. The second time it is sent away. The referee failing, or refuting the journal, pauses the
+// job.
+//
+// Checkpoints: one worker uploads, a second says its file's SHA-256; the file is believed if they
+// agree or the referee's replay gives the same bytes.
 #pragma once
 
 #include <cstdint>
@@ -54,12 +63,26 @@ struct Append {
 struct LogEvent {
   v1::Event event;  // without its time
 };
+// Replay the job's journal to `step` and, if there is a shard, evaluate it there; then say
+// RefereeSaid.
+struct AskReferee {
+  std::string job;
+  uint32_t step = 0;
+  std::optional<Shard> shard;
+};
 // The job's state changed: store it. `update` is set after a step: show it to watchers.
 struct JobChanged {
   std::string job;
   bool stepped = false;
 };
-using Action = std::variant<Send, CloseWorker, Append, LogEvent, JobChanged>;
+using Action = std::variant<Send, CloseWorker, Append, AskReferee, LogEvent, JobChanged>;
+
+// What the referee found.
+struct Finding {
+  std::string digest;             // of the replica at the step, 16 bytes
+  std::string checkpoint_sha256;  // of its checkpoint's file, 32 bytes
+  PairPart part;                  // if a shard was asked for
+};
 
 // ---- What the shell configures and loads -------------------------------------------------------
 
@@ -68,6 +91,9 @@ struct CoreOptions {
   std::string known_answer_data;
   std::string known_answer_digest;  // 16 bytes; empty: workers are not tested
   uint32_t heartbeat_seconds = 5;   // a worker silent for six of them is dropped
+  double audit_share = 0;           // of the shards, [0, 1]
+  uint32_t audit_seed = 0;          // which ones; must not be known to workers
+  bool referee = true;              // the shell can replay
 };
 
 // A job as it is submitted, or found on disk at start-up.
@@ -106,16 +132,20 @@ class Core {
 
   Actions Appended(int64_t now, const std::string& job);
   Actions AppendFailed(int64_t now, const std::string& job, const Status& status);
+  Actions RefereeSaid(int64_t now, const std::string& job, uint32_t step,
+                      const std::optional<Shard>& shard, const StatusOr<Finding>& finding);
+  // An intact checkpoint of `step`, a file with that SHA-256 (32 bytes), was uploaded. Poll
+  // CheckpointBelief until it is no longer kOpen.
+  Actions CheckpointOffered(int64_t now, const std::string& job, uint32_t step,
+                            const std::string& digest, const std::string& sha256);
+  enum class Belief { kOpen, kBelieved, kRefuted, kNotWanted };
+  Belief CheckpointBelief(const std::string& job, uint32_t step, const std::string& sha256) const;
   Actions CheckpointStored(int64_t now, const std::string& job, uint32_t step);
   Actions CheckpointFailed(int64_t now, const std::string& job, uint32_t step,
                            const Status& status);
   // Due ten times a second or so: leases and workers expire, late work is hedged.
   Actions Tick(int64_t now);
 
-  // The digest that checkpoint `step` must have; nothing as long as it is not settled.
-  std::optional<std::string> AgreedDigest(const std::string& job, uint32_t step) const;
-  // Whether a checkpoint of that step is still wanted.
-  bool WantsCheckpoint(const std::string& job, uint32_t step) const;
   std::optional<v1::JobState> Job(const std::string& job) const;
   std::vector<v1::JobState> Jobs() const;
   std::vector<v1::WorkerState> Workers() const;
@@ -132,13 +162,30 @@ class Core {
     uint32_t failures = 0;                        // in a row
     int64_t rests_until = 0;                      // after a failure
     int64_t heard = 0;
+    bool lagging = false;                         // its votes come too late to wait for
     uint64_t pairs_done = 0;
     int64_t connected_unix_seconds = 0;
   };
   struct CheckpointAsk {
     uint32_t step = 0;
     std::string worker;
-    int64_t deadline = 0;
+    int64_t deadline = 0;     // for the upload to come, then for the witness
+    std::string witness;      // empty: none, the referee is asked
+    std::string offered;      // SHA-256 of the uploaded file,
+    std::string digest;       // and its digest
+    std::string witnessed;    // SHA-256 that the witness reports
+    std::string replayed;     // the referee's
+    Belief belief = Belief::kOpen;
+  };
+  struct Settled {
+    std::string digest;
+    size_t witnesses = 0;  // workers that voted for it
+  };
+  // A worker's vote for a settled step that is not the journal's.
+  struct Accusation {
+    std::string worker;
+    uint32_t step = 0;
+    std::string digest;
   };
   struct Run {
     JobRecord record;
@@ -148,8 +195,11 @@ class Core {
     bool appending = false;                                            // the shell is at it
     bool checkpoint_due = false;
     std::optional<CheckpointAsk> ask;
-    std::map<uint32_t, std::string> digests;  // settled, of the newest steps
-    uint32_t disputes = 0;                    // of the present step
+    size_t asks = 0;
+    std::map<uint32_t, Settled> digests;       // settled, of the newest steps
+    std::vector<AskReferee> inquiries;         // not yet answered
+    std::vector<Accusation> accusations;       // waiting for the referee
+    uint64_t shards_audited = 0, shards_disputed = 0, digests_disputed = 0;
     int64_t step_started = -1;
     bool runnable() const {
       return record.state == v1::JobState::QUEUED || record.state == v1::JobState::RUNNING;
@@ -169,11 +219,18 @@ class Core {
   void Announce(Run& run, const CommitRecord& record);
   void UpdateProgress(Run& run, const CommitRecord& record);
   void UpdateHeldOut(Run& run, const std::optional<HeldOutSums>& sums, uint32_t step);
-  void AskCheckpoint(Run& run);
   void FinishRun(Run& run);
   StatusOr<Run*> Find(const std::string& job);
 
-  // core_workers.cc: what workers say, and leases.
+  // core_checkpoints.cc
+  void AskCheckpoint(Run& run);
+  void SendCheckpointRequest(const Run& run, const std::string& worker, bool hash_only);
+  void OnCheckpointHash(const std::string& id, const v1::CheckpointHash& hash);
+  // Decides on the offered file as soon as that can be done.
+  void JudgeOffer(Run& run);
+  void ForgetAsk(Run& run, const std::string& worker);
+
+  // core_workers.cc: what workers say.
   void OnHello(const std::string& id, Worker& worker, const v1::Hello& hello);
   void OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownAnswer& answer);
   void OnReady(const std::string& id, Worker& worker, const v1::Ready& ready);
@@ -182,24 +239,55 @@ class Core {
   // OK if the result is what the lease asked for.
   Status CheckResult(const Run& run, const LeaseState& lease, const v1::Result& result) const;
   void CompareLate(const std::string& id, Run& run, const v1::Result& result);
-  // Counts the worker's report; true if its results count.
-  bool Vote(const std::string& id, Run& run, const std::string& digest);
-  void Dispute(const std::string& id, Run& run, const std::string& digest);
-  void AcceptResult(Worker& worker, Run& run, uint64_t lease_id, const v1::Result& result);
+  void AcceptResult(const std::string& id, Run& run, uint64_t lease_id, const v1::Result& result);
+  void DropWorker(const std::string& id, const std::string& why);
+  void Expel(const std::string& id, Status status);
+
+  // core_leases.cc
   void Lend(Run& run);
   bool LendTo(const std::string& id, Worker& worker, Run& run);
   bool Hedge(const std::string& id, Worker& worker, Run& run);
   uint32_t LeaseSize(const Worker& worker, const Run& run, bool held_out) const;
+  enum class Purpose { kWork, kHedge, kAudit };
   void SendLease(const std::string& id, Worker& worker, Run& run, bool held_out, Shard range,
-                 bool hedge);
+                 Purpose purpose);
   void ReturnLeases(const std::string& id, Worker& worker);
   // Takes a lease off its worker's list and off the step's books.
   void ForgetLease(Run& run, uint64_t lease_id);
   void ExpireLease(Run& run, uint64_t lease_id);
   void Revoke(const std::string& worker, uint64_t lease_id);
-  void DropWorker(const std::string& id, const std::string& why);
-  void Expel(const std::string& id, Status status);
 
+  // core_agreement.cc: which replica is right.
+  // Counts a worker's report of the present step's digest; may send the worker away.
+  void Vote(const std::string& id, Run& run, const std::string& digest);
+  // The same for a step that is settled.
+  void CheckSettled(const std::string& id, Run& run, uint32_t step, const std::string& digest);
+  // Finishes the step if it is complete and agreed on; settles disputes.
+  void Settle(Run& run);
+  void SettleDispute(Run& run);
+  // Whether a vote of a worker that is not lagging is still missing. Past the time allowed the
+  // missing ones are lagging.
+  bool AwaitsVotes(Run& run);
+  // The digest stands: whoever voted otherwise is quarantined.
+  void Uphold(Run& run, const std::string& digest, const std::string& by);
+  void Consult(Run& run, uint32_t step, std::optional<Shard> shard);
+  void JudgeDigest(Run& run, uint32_t step, const Finding& finding);
+  void Quarantine(const std::string& id, Run& run, const std::string& why);
+
+  // core_audit.cc: second opinions on scores.
+  void ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::string& author);
+  bool FitToAudit(const Worker& worker, const Run& run) const;
+  bool LendAudit(const std::string& id, Worker& worker, Run& run);
+  void DropHopelessAudits(Run& run);
+  void OnAuditResult(const std::string& id, Run& run, uint64_t lease_id, const v1::Result& result);
+  void DisputeShard(Run& run, Shard range, const std::string& other, PairPart part);
+  void JudgeShard(Run& run, uint32_t step, Shard range, const Finding& finding);
+  void DropWorkOf(Run& run, const std::string& worker);
+
+  // Ready for this job, whatever else it does.
+  bool Works(const Worker& worker, const Run& run) const {
+    return worker.phase == Phase::kReady && worker.job == run.record.id;
+  }
   void Say(const std::string& worker, v1::CoordinatorMessage message);
   void Log(const std::string& job, const std::string& worker, uint32_t step, std::string kind,
            std::string message);
@@ -212,6 +300,8 @@ class Core {
   Actions actions_;
   std::map<std::string, Run> runs_;
   std::map<std::string, Worker> workers_;
+  static constexpr uint32_t kStrikesAllowed = 1;
+  std::map<std::string, uint32_t> strikes_;  // wrong answers, by the worker's name
   uint64_t next_age_ = 0;
   uint64_t next_lease_ = 1;
 };

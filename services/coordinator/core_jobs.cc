@@ -12,8 +12,7 @@
 namespace hatchery::coordinator {
 namespace {
 
-constexpr int64_t kCheckpointPatience = 120'000;  // milliseconds
-constexpr size_t kDigestsKept = 4096;             // settled ones, for uploads that come late
+constexpr size_t kDigestsKept = 4096;  // settled ones, for votes that come late
 
 }  // namespace
 
@@ -30,8 +29,8 @@ void Core::AddRun(JobRecord record) {
   run.age = next_age_++;
   run.record = std::move(record);
   const JobRecord& r = run.record;
-  run.digests[0] = r.initial_digest;
-  if (!r.closing_digest.empty()) run.digests[r.step] = r.closing_digest;
+  run.digests[0] = {r.initial_digest, 2};
+  if (!r.closing_digest.empty()) run.digests[r.step] = {r.closing_digest, 1};
   if (!r.closing_digest.empty() && !r.final_checkpoint) run.checkpoint_due = true;
   if (run.runnable() && !r.closing_digest.empty() && r.final_checkpoint) FinishRun(run);
 }
@@ -66,15 +65,19 @@ void Core::Drive() {
   for (auto& [id, worker] : workers_)
     if (worker.phase == Phase::kIdle) Assign(id, worker, run, false);
   AskCheckpoint(run);
+  JudgeOffer(run);
   if (!run.work && !run.pending && run.record.closing_digest.empty()) StartStep(run);
-  Lend(run);
+  DropHopelessAudits(run);
+  Settle(run);
+  if (run.runnable()) Lend(run);
 }
 
 void Core::Assign(const std::string& id, Worker& worker, Run& run, bool reload) {
   ReturnLeases(id, worker);
+  if (run.work) run.work->votes.erase(id);
   worker.phase = Phase::kLoading;
   worker.job = run.record.id;
-  if (run.ask && run.ask->worker == id) run.ask.reset();
+  worker.lagging = false;
   v1::CoordinatorMessage message;
   v1::Assign& assign = *message.mutable_assign();
   assign.set_job_id(run.record.id);
@@ -150,6 +153,8 @@ void Core::FinishStep(Run& run) {
       record.nonzero_pairs += f != 0;
     run.pending = std::move(record);
   }
+  run.digests[step] = {run.work->digest, run.work->votes.size()};
+  if (run.digests.size() > kDigestsKept) run.digests.erase(run.digests.begin());
   EmitAppend(run);
 }
 
@@ -166,13 +171,11 @@ Core::Actions Core::Appended(int64_t now, const std::string& job) {
   const auto record = *std::exchange(run.pending, std::nullopt);
   run.appending = false;
   run.work.reset();
-  run.disputes = 0;
   if (const auto* commit = std::get_if<CommitRecord>(&record)) {
     Announce(run, *commit);
   } else {
     const auto& closing = std::get<ClosingRecord>(record);
     run.record.closing_digest = DigestToBytes(closing.digest);
-    run.digests[closing.step] = run.record.closing_digest;
     UpdateHeldOut(run, closing.held_out, closing.step);
     run.record.latest.set_digest(FormatDigest(closing.digest));
     run.checkpoint_due = true;
@@ -184,9 +187,6 @@ Core::Actions Core::Appended(int64_t now, const std::string& job) {
 }
 
 void Core::Announce(Run& run, const CommitRecord& record) {
-  const std::string digest = DigestToBytes(record.digest_before);
-  run.digests[run.record.step] = digest;
-  if (run.digests.size() > kDigestsKept) run.digests.erase(run.digests.begin());
   ++run.record.step;
   UpdateProgress(run, record);
   for (const auto& [id, worker] : workers_) {
@@ -237,61 +237,6 @@ Core::Actions Core::AppendFailed(int64_t now, const std::string& job, const Stat
   return Take();
 }
 
-// ---- Checkpoints -------------------------------------------------------------------------------
-
-// Asks a worker that is at the present step; its stream is ordered, so it copies the replica before
-// it hears of the next commit.
-void Core::AskCheckpoint(Run& run) {
-  if (!run.checkpoint_due || run.ask) return;
-  for (const auto& [id, worker] : workers_) {
-    if (worker.phase != Phase::kReady || worker.job != run.record.id || worker.rests_until > now_)
-      continue;
-    if (run.work) {  // not of one whose replica nobody else believes
-      const auto vote = run.work->votes.find(id);
-      if (vote != run.work->votes.end() && !run.work->digest.empty() &&
-          vote->second != run.work->digest)
-        continue;
-    }
-    run.ask = CheckpointAsk{run.record.step, id, now_ + kCheckpointPatience};
-    v1::CoordinatorMessage message;
-    message.mutable_checkpoint_request()->set_job_id(run.record.id);
-    message.mutable_checkpoint_request()->set_step(run.record.step);
-    return Say(id, std::move(message));
-  }
-}
-
-Core::Actions Core::CheckpointStored(int64_t now, const std::string& job, uint32_t step) {
-  now_ = now;
-  const auto at = runs_.find(job);
-  if (at == runs_.end()) return Take();
-  Run& run = at->second;
-  if (run.ask && run.ask->step == step) {
-    run.ask.reset();
-    run.checkpoint_due = false;
-  }
-  Log(job, "", step, "checkpoint", "checkpoint of step " + std::to_string(step) + " stored");
-  if (!run.record.closing_digest.empty() && step == run.record.step) {
-    run.record.final_checkpoint = true;
-    run.checkpoint_due = false;
-    if (run.runnable()) FinishRun(run);
-  } else if (!run.record.closing_digest.empty()) {
-    run.checkpoint_due = true;
-  }
-  return Take();
-}
-
-Core::Actions Core::CheckpointFailed(int64_t now, const std::string& job, uint32_t step,
-                                     const Status& status) {
-  now_ = now;
-  const auto at = runs_.find(job);
-  if (at == runs_.end()) return Take();
-  Run& run = at->second;
-  Log(job, "", step, "checkpoint_failed", status.message());
-  // Asked again when the time allowed for this one is over, so that a full disk is no busy loop.
-  if (run.ask && run.ask->step == step) run.ask->deadline = now_ + 5'000;
-  return Take();
-}
-
 void Core::FinishRun(Run& run) {
   ReleaseWorkers(run, "finished");
   run.record.state = v1::JobState::FINISHED;
@@ -299,19 +244,6 @@ void Core::FinishRun(Run& run) {
   Log(run.record.id, "", run.record.step, "finished",
       "finished after " + std::to_string(run.record.step) + " steps");
   Changed(run, true);
-}
-
-std::optional<std::string> Core::AgreedDigest(const std::string& job, uint32_t step) const {
-  const auto at = runs_.find(job);
-  if (at == runs_.end()) return std::nullopt;
-  const auto digest = at->second.digests.find(step);
-  if (digest == at->second.digests.end()) return std::nullopt;
-  return digest->second;
-}
-
-bool Core::WantsCheckpoint(const std::string& job, uint32_t step) const {
-  const auto at = runs_.find(job);
-  return at != runs_.end() && at->second.ask && at->second.ask->step == step;
 }
 
 }  // namespace hatchery::coordinator

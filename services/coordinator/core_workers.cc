@@ -1,6 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// Workers: what they say, and leases.
+// Workers: what they say, and how they leave.
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -10,53 +10,9 @@
 #include "services/common/job.h"
 #include "services/common/protocol.h"
 #include "services/coordinator/core.h"
+#include "services/coordinator/core_internal.h"
 
 namespace hatchery::coordinator {
-namespace {
-
-constexpr size_t kLeasesPerWorker = 2;  // one in work, one waiting
-constexpr uint32_t kPairsAlign = 5;     // trits a byte
-constexpr int64_t kShortestDeadline = 10'000, kUnmeasuredDeadline = 60'000;
-constexpr int64_t kLongestDeadline = 3'600'000;
-constexpr int64_t kHedgeFloor = 200;
-constexpr uint32_t kDisputesAllowed = 5;
-constexpr size_t kLongestText = 256;
-
-// Text of a peer, fit for one line of a log.
-std::string Clean(std::string text) {
-  text.resize(std::min(text.size(), kLongestText));
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 32 || static_cast<unsigned char>(c) > 126) c = ' ';
-  return text;
-}
-
-std::string Hex(const std::string& digest) {
-  const auto parsed = DigestFromBytes(digest);
-  return parsed.ok() ? FormatDigest(*parsed) : "(malformed)";
-}
-
-std::string Name(bool held_out, Shard range) {
-  return (held_out ? "held-out streams [" : "pairs [") + std::to_string(range.begin) + ", " +
-         std::to_string(range.end) + ")";
-}
-
-uint32_t RoundUp(double value, uint32_t multiple, uint32_t most) {
-  const double bounded = std::clamp(value, 1.0, static_cast<double>(std::max(1u, most)));
-  const uint64_t whole = static_cast<uint64_t>(std::ceil(bounded));
-  return static_cast<uint32_t>((whole + multiple - 1) / multiple * multiple);
-}
-
-PairPart PartOf(const v1::ShardScores& scores) {
-  PairPart part;
-  part.end = scores.end();
-  part.trits = scores.trits();
-  part.scores.assign(scores.scores().begin(), scores.scores().end());
-  part.score_sum = scores.score_sum();
-  return part;
-}
-
-}  // namespace
-
 // ---- What workers say --------------------------------------------------------------------------
 
 Core::Actions Core::WorkerSaid(int64_t now, const std::string& id,
@@ -95,6 +51,9 @@ Core::Actions Core::WorkerSaid(int64_t now, const std::string& id,
       DropWorker(id, "it said goodbye: " + Clean(message.goodbye().reason()));
       actions_.push_back(CloseWorker{id, Status()});
       break;
+    case Kind::kCheckpointHash:
+      OnCheckpointHash(id, message.checkpoint_hash());
+      break;
     case Kind::KIND_NOT_SET:
       Expel(id, InvalidArgument("a message of an unknown kind; update the older of the two"));
   }
@@ -115,6 +74,11 @@ void Core::OnHello(const std::string& id, Worker& worker, const v1::Hello& hello
   worker.hello.set_backend(Clean(hello.backend()));
   worker.hello.set_device(Clean(hello.device()));
   worker.hello.set_software_version(Clean(hello.software_version()));
+  const auto strikes = strikes_.find(worker.hello.name());
+  if (strikes != strikes_.end() && strikes->second > kStrikesAllowed)
+    return Expel(id, FailedPrecondition("worker " + worker.hello.name() +
+                                        " was sent away for wrong answers; mend it and start it "
+                                        "under another --name"));
   v1::CoordinatorMessage message;
   v1::Welcome& welcome = *message.mutable_welcome();
   welcome.set_worker_id(id);
@@ -155,14 +119,20 @@ void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready
     return Assign(id, worker, run, true);
   }
   worker.phase = Phase::kReady;
-  if (ready.step() == run.record.step) Vote(id, run, ready.digest());
+  if (ready.step() == run.record.step)
+    Vote(id, run, ready.digest());
+  else
+    CheckSettled(id, run, ready.step(), ready.digest());
 }
 
 void Core::OnFailure(const std::string& id, Worker& worker, const v1::Failure& failure) {
   Log(failure.job_id() == worker.job ? worker.job : "", id, 0, "worker_failure",
       Clean(failure.message()));
   const auto at = runs_.find(worker.job);
-  if (at == runs_.end() || failure.lease_id() == 0) return;
+  if (at == runs_.end()) return;
+  if (failure.digest().size() == 16 && failure.job_id() == worker.job)
+    CheckSettled(id, at->second, failure.step(), failure.digest());
+  if (failure.lease_id() == 0 || !workers_.contains(id)) return;
   worker.failures = std::min(worker.failures + 1, 5u);
   worker.rests_until = now_ + (int64_t{500} << worker.failures);
   if (!std::count(worker.leases.begin(), worker.leases.end(), failure.lease_id())) return;
@@ -190,8 +160,13 @@ void Core::OnResult(const std::string& id, Worker& worker, const v1::Result& res
                                      ", which another worker holds"));
   if (const Status status = CheckResult(run, lease->second, result); !status.ok())
     return Expel(id, status);
-  if (!Vote(id, run, result.digest())) return;
-  AcceptResult(worker, run, result.lease_id(), result);
+  Vote(id, run, result.digest());
+  if (!workers_.contains(id) || !run.work || !run.work->leases.contains(result.lease_id())) return;
+  if (result.digest() != run.work->digest) return ForgetLease(run, result.lease_id());
+  if (run.work->leases.at(result.lease_id()).audit)
+    OnAuditResult(id, run, result.lease_id(), result);
+  else
+    AcceptResult(id, run, result.lease_id(), result);
 }
 
 Status Core::CheckResult(const Run& run, const LeaseState& lease, const v1::Result& result) const {
@@ -234,82 +209,24 @@ Status Core::CheckResult(const Run& run, const LeaseState& lease, const v1::Resu
 
 // A second result for a range that is done: it must have the same bytes.
 void Core::CompareLate(const std::string& id, Run& run, const v1::Result& result) {
-  bool same = true;
-  if (result.has_scores()) {
-    const auto part = run.work->pair_parts.find(result.scores().begin());
-    same = part == run.work->pair_parts.end() || part->second.end != result.scores().end() ||
-           part->second == PartOf(result.scores());
-  }
-  if (same && (run.work->digest.empty() || result.digest() == run.work->digest)) return;
-  Log(run.record.id, id, result.step(), "duplicate_differs",
-      "a late result differs from the one that was accepted; it is ignored");
+  if (!result.has_scores() || run.pending || result.digest() != run.work->digest) return;
+  const uint32_t begin = result.scores().begin();
+  const auto part = run.work->pair_parts.find(begin);
+  if (part == run.work->pair_parts.end() || part->second.end != result.scores().end()) return;
+  PairPart other = PartOf(result.scores(), run.record.spec.fitness);
+  if (other == part->second || run.work->authors.at(begin) == id) return;
+  DisputeShard(run, {begin, part->second.end}, id, std::move(other));
 }
 
-bool Core::Vote(const std::string& id, Run& run, const std::string& digest) {
-  if (!run.work) return true;
-  if (run.record.step == 0 && digest != run.record.initial_digest) {
-    Log(run.record.id, id, 0, "digest_wrong",
-        "the worker's replica of step 0 has digest " + Hex(digest) + ", the job's is " +
-            Hex(run.record.initial_digest));
-    Expel(id, FailedPrecondition("its replica of step 0 has digest " + Hex(digest) +
-                                 " instead of " + Hex(run.record.initial_digest) +
-                                 "; check the worker's build and its hardware"));
-    return false;
-  }
-  StepWork& work = *run.work;
-  work.votes[id] = digest;
-  if (work.digest.empty()) work.digest = digest;
-  if (work.digest == digest) return true;
-  Dispute(id, run, digest);
-  return false;
-}
-
-void Core::Dispute(const std::string& id, Run& run, const std::string& digest) {
-  Log(run.record.id, id, run.record.step, "digest_disputed",
-      "digest " + Hex(digest) + " differs from the others' " + Hex(run.work->digest));
-  if (++run.disputes > kDisputesAllowed)
-    return PauseRun(run, "workers compute different digests at step " +
-                             std::to_string(run.record.step) +
-                             "; see the job's events, remove the wrong worker and resume");
-  std::map<std::string, size_t> counts;
-  for (const auto& [voter, vote] : run.work->votes) ++counts[vote];
-  std::string winner;
-  for (const auto& [vote, count] : counts)
-    if (2 * count > run.work->votes.size()) winner = vote;
-  std::vector<std::string> losers;
-  for (const auto& [voter, vote] : run.work->votes)
-    if (vote != winner) losers.push_back(voter);
-  // The accepted results were all computed on work.digest.
-  const bool keep = winner == run.work->digest;
-  if (!keep) {
-    for (auto& [other, worker] : workers_) {
-      if (worker.job != run.record.id) continue;
-      for (const uint64_t lease : worker.leases) Revoke(other, lease);
-      worker.leases.clear();
-    }
-    auto votes = std::move(run.work->votes);
-    StartStep(run);
-    run.work->digest = winner;
-    run.work->votes = std::move(votes);
-  }
-  for (const std::string& loser : losers) {
-    run.work->votes.erase(loser);
-    Assign(loser, workers_.at(loser), run, true);
-  }
-}
-
-void Core::AcceptResult(Worker& worker, Run& run, uint64_t lease_id, const v1::Result& result) {
+void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
+                        const v1::Result& result) {
+  Worker& worker = workers_.at(id);
   StepWork& work = *run.work;
   const LeaseState lease = work.leases.at(lease_id);
   if (lease.held_out) {
     work.AcceptStreams(lease.range.begin, {lease.range.end, HeldOutFromProto(result.held_out())});
   } else {
-    PairPart part = PartOf(result.scores());
-    if (run.record.spec.fitness == FitnessRule::kNormalized) {
-      part.score_sum = 0;
-      for (const int32_t score : part.scores) part.score_sum += score;
-    }
-    work.AcceptPairs(lease.range.begin, std::move(part));
+    work.AcceptPairs(lease.range.begin, PartOf(result.scores(), run.record.spec.fitness), id);
     worker.pairs_done += lease.range.pairs();
   }
   const double ms = std::isfinite(result.seconds()) ? result.seconds() * 1000 : 0;
@@ -322,124 +239,7 @@ void Core::AcceptResult(Worker& worker, Run& run, uint64_t lease_id, const v1::R
     if (other != lease_id) Revoke(work.leases.at(other).worker, other);
     ForgetLease(run, other);
   }
-  if (work.complete() && !run.pending) FinishStep(run);
-}
-
-// ---- Leases ------------------------------------------------------------------------------------
-
-void Core::Lend(Run& run) {
-  if (!run.work || run.pending) return;
-  for (bool lent = true; lent;) {  // in rounds, so that the first worker does not get everything
-    lent = false;
-    for (auto& [id, worker] : workers_) lent = LendTo(id, worker, run) || lent;
-  }
-}
-
-bool Core::LendTo(const std::string& id, Worker& worker, Run& run) {
-  if (worker.phase != Phase::kReady || worker.job != run.record.id || now_ < worker.rests_until ||
-      worker.leases.size() >= kLeasesPerWorker)
-    return false;
-  StepWork& work = *run.work;
-  const bool held_out = work.pairs.empty();
-  RangePool& pool = held_out ? work.streams : work.pairs;
-  if (pool.empty()) return worker.leases.empty() && Hedge(id, worker, run);
-  SendLease(id, worker, run, held_out, pool.Take(LeaseSize(worker, run, held_out)), false);
-  return true;
-}
-
-// Copies the lease that is most overdue by its own measure to an idle worker.
-bool Core::Hedge(const std::string& id, Worker& worker, Run& run) {
-  const LeaseState* slowest = nullptr;
-  for (const auto& [lease_id, lease] : run.work->leases) {
-    if (lease.worker == id || now_ - lease.issued < std::max(kHedgeFloor, 2 * lease.expected) ||
-        run.work->LeasesOn(lease.held_out, lease.range).size() > 1)
-      continue;
-    if (slowest == nullptr || lease.issued < slowest->issued) slowest = &lease;
-  }
-  if (slowest == nullptr) return false;
-  SendLease(id, worker, run, slowest->held_out, slowest->range, true);
-  return true;
-}
-
-// A quarter of the worker's share of the step; a 32nd of the step while its speed is unknown.
-uint32_t Core::LeaseSize(const Worker& worker, const Run& run, bool held_out) const {
-  const auto speed = [&](const Worker& w) { return held_out ? w.streams_per_ms : w.pairs_per_ms; };
-  double all = 0;
-  for (const auto& [id, other] : workers_)
-    if (other.phase == Phase::kReady && other.job == run.record.id) all += speed(other);
-  const uint32_t total = held_out ? run.record.job.held_out_streams() : run.record.spec.pairs();
-  const double share = speed(worker) > 0 ? speed(worker) / all / 4 : 1.0 / 32;
-  const double size = std::max(total * share / static_cast<double>(worker.patience), total / 64.0);
-  return RoundUp(size, held_out ? 1 : kPairsAlign, total);
-}
-
-void Core::SendLease(const std::string& id, Worker& worker, Run& run, bool held_out, Shard range,
-                     bool hedge) {
-  const double speed = held_out ? worker.streams_per_ms : worker.pairs_per_ms;
-  LeaseState lease;
-  lease.worker = id;
-  lease.held_out = held_out;
-  lease.range = range;
-  lease.issued = now_;
-  lease.hedge = hedge;
-  // Whatever waits before it is of the same size or smaller, hence twice.
-  lease.expected = speed > 0 ? static_cast<int64_t>(std::min(2 * range.pairs() / speed, 1e8))
-                             : kUnmeasuredDeadline / 8;
-  const int64_t floor = speed > 0 ? kShortestDeadline : kUnmeasuredDeadline;
-  const int64_t allowed =
-      std::min(worker.patience * std::max(floor, 8 * lease.expected), kLongestDeadline);
-  lease.deadline = now_ + allowed;
-  const uint64_t lease_id = next_lease_++;
-  v1::CoordinatorMessage message;
-  v1::Lease& proto = *message.mutable_lease();
-  proto.set_job_id(run.record.id);
-  proto.set_step(run.record.step);
-  proto.set_lease_id(lease_id);
-  proto.set_deadline_milliseconds(static_cast<uint32_t>(allowed));
-  if (held_out) {
-    const bool empty = !HasHeldOut(run.record.job);
-    proto.mutable_held_out()->set_begin(empty ? 0 : range.begin);
-    proto.mutable_held_out()->set_end(empty ? 0 : range.end);
-  } else {
-    proto.mutable_pairs()->set_begin(range.begin);
-    proto.mutable_pairs()->set_end(range.end);
-  }
-  worker.leases.push_back(lease_id);
-  run.work->leases[lease_id] = std::move(lease);
-  Say(id, std::move(message));
-}
-
-void Core::ForgetLease(Run& run, uint64_t lease_id) {
-  const auto lease = run.work->leases.find(lease_id);
-  if (lease == run.work->leases.end()) return;
-  if (const auto holder = workers_.find(lease->second.worker); holder != workers_.end())
-    std::erase(holder->second.leases, lease_id);
-  run.work->DropLease(lease_id);
-}
-
-void Core::ExpireLease(Run& run, uint64_t lease_id) {
-  const LeaseState lease = run.work->leases.at(lease_id);
-  Log(run.record.id, lease.worker, run.record.step, "lease_expired",
-      Name(lease.held_out, lease.range) + " took more than " +
-          std::to_string(lease.deadline - lease.issued) + " ms; they go to whoever is free");
-  if (const auto holder = workers_.find(lease.worker); holder != workers_.end())
-    holder->second.patience = std::min<int64_t>(holder->second.patience * 2, 1024);
-  Revoke(lease.worker, lease_id);
-  ForgetLease(run, lease_id);
-}
-
-void Core::Revoke(const std::string& worker, uint64_t lease_id) {
-  v1::CoordinatorMessage message;
-  message.mutable_revoke()->set_lease_id(lease_id);
-  Say(worker, std::move(message));
-}
-
-void Core::ReturnLeases(const std::string& id, Worker& worker) {
-  const auto run = runs_.find(worker.job);
-  for (const uint64_t lease : std::exchange(worker.leases, {}))
-    if (run != runs_.end() && run->second.work) run->second.work->DropLease(lease);
-  if (run != runs_.end() && run->second.ask && run->second.ask->worker == id)
-    run->second.ask.reset();
+  if (!lease.held_out) ConsiderAudit(run, lease_id, lease.range, id);
 }
 
 // ---- Leaving -----------------------------------------------------------------------------------

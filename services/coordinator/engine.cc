@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <random>
 
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/sha256.h"
 #include "services/coordinator/known_answer.h"
 
 namespace hatchery::coordinator {
@@ -34,21 +36,26 @@ int64_t UnixMilliseconds() {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store) {
+StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store,
+                                                const EngineOptions& options) {
   HATCHERY_ASSIGN_OR_RETURN(auto catalogue, Catalogue::Open(store->catalogue_path()));
   HATCHERY_ASSIGN_OR_RETURN(KnownAnswer answer, MakeKnownAnswer());
-  CoreOptions options;
-  options.known_answer_task = std::move(answer.task);
-  options.known_answer_data = std::move(answer.data);
-  options.known_answer_digest = std::move(answer.digest);
+  CoreOptions core;
+  core.known_answer_task = std::move(answer.task);
+  core.known_answer_data = std::move(answer.data);
+  core.known_answer_digest = std::move(answer.digest);
+  core.audit_share = options.audit_share;
+  core.audit_seed = std::random_device()();  // no worker can foresee which shards are audited
+  core.referee = options.referee.has_value();
   std::unique_ptr<Engine> engine(
-      new Engine(std::move(store), std::move(catalogue), std::move(options)));
+      new Engine(std::move(store), std::move(catalogue), std::move(core), options));
   {
     std::lock_guard lock(engine->mutex_);
     HATCHERY_RETURN_IF_ERROR(engine->RecoverJobs());
   }
   Engine* raw = engine.get();
   raw->journal_thread_ = std::jthread([raw](std::stop_token stop) { raw->WriteJournals(stop); });
+  raw->referee_thread_ = std::jthread([raw](std::stop_token stop) { raw->Arbitrate(stop); });
   raw->tick_thread_ = std::jthread([raw](std::stop_token stop) { raw->Tick(stop); });
   return engine;
 }
@@ -65,7 +72,7 @@ void Engine::Stop() {
     streams_.clear();
     news_.notify_all();
   }
-  for (std::jthread* thread : {&tick_thread_, &journal_thread_}) {
+  for (std::jthread* thread : {&tick_thread_, &referee_thread_, &journal_thread_}) {
     thread->request_stop();
     if (thread->joinable()) thread->join();
   }
@@ -278,17 +285,19 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
   };
   if (!checkpoint.ok()) return fail(checkpoint.status());
   if (checkpoint->step != step) return fail(InvalidArgument(name + " is of another step"));
-  // The digest of a step is settled by its results, which may still be on their way.
-  while (!stopping_ && core_.WantsCheckpoint(job, step) && !core_.AgreedDigest(job, step)) {
+  const Sha256Hash hash = Sha256Of(bytes);
+  const std::string sha256(hash.begin(), hash.end());
+  Do(core_.CheckpointOffered(Now(), job, step, DigestToBytes(checkpoint->digest), sha256));
+  Core::Belief belief;
+  while ((belief = core_.CheckpointBelief(job, step, sha256)) == Core::Belief::kOpen && !stopping_) {
     if (given_up()) return fail(Cancelled(name + " was given up by its worker"));
     news_.wait_for(lock, kTick);
   }
   if (stopping_) return Unavailable("the coordinator is shutting down");
-  const auto agreed = core_.AgreedDigest(job, step);
-  if (!agreed) return FailedPrecondition(name + " is not wanted any more");
-  if (*agreed != DigestToBytes(checkpoint->digest))
-    return fail(DataLoss(name + " has digest " + FormatDigest(checkpoint->digest) +
-                         ", but the workers agreed on another"));
+  if (belief == Core::Belief::kNotWanted)
+    return FailedPrecondition(name + " is not wanted any more");
+  if (belief == Core::Belief::kRefuted)
+    return fail(DataLoss(name + " is not what the others, or a replay of the journal, say it is"));
   const uint32_t keep = core_.Job(job)->job().checkpoints_kept();
   lock.unlock();
   const Status stored = store_->Run(job).StoreCheckpoint(step, bytes, keep);
@@ -320,6 +329,11 @@ void Engine::Do(const CloseWorker& action) {
 void Engine::Do(const Append& action) {
   appends_.push_back(action);
   work_.notify_one();
+}
+
+void Engine::Do(const AskReferee& action) {
+  questions_.push_back(action);
+  doubt_.notify_one();
 }
 
 void Engine::Do(const LogEvent& action) {
@@ -359,6 +373,19 @@ void Engine::WriteJournals(std::stop_token stop) {
     if (stopping_) return;
     Do(status.ok() ? core_.Appended(Now(), append.job)
                    : core_.AppendFailed(Now(), append.job, status));
+  }
+}
+
+void Engine::Arbitrate(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  while (doubt_.wait(lock, stop, [this] { return !questions_.empty(); })) {
+    const AskReferee question = std::move(questions_.front());
+    questions_.pop_front();
+    lock.unlock();
+    const StatusOr<Finding> finding = referee_.Judge(question, stop);
+    lock.lock();
+    if (stopping_) return;
+    Do(core_.RefereeSaid(Now(), question.job, question.step, question.shard, finding));
   }
 }
 

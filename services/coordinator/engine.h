@@ -18,6 +18,7 @@
 #include "services/coordinator/catalogue.h"
 #include "services/coordinator/core.h"
 #include "services/coordinator/job_store.h"
+#include "services/coordinator/referee.h"
 
 namespace hatchery::coordinator {
 
@@ -30,11 +31,17 @@ class WorkerStream {
   virtual void Close(const Status& reason) = 0;
 };
 
+struct EngineOptions {
+  double audit_share = 0;                // of the shards, [0, 1]
+  std::optional<BackendOptions> referee = BackendOptions{};  // what it replays on; none: no referee
+};
+
 // Thread-safe.
 class Engine {
  public:
   // Recovers all jobs of the store and starts the threads.
-  static StatusOr<std::unique_ptr<Engine>> Start(std::unique_ptr<JobStore> store);
+  static StatusOr<std::unique_ptr<Engine>> Start(std::unique_ptr<JobStore> store,
+                                                 const EngineOptions& options);
   ~Engine() { Stop(); }
   // Ends every stream and wait (kUnavailable) and the threads. What was announced is durable. Calls
   // that come later find nothing to do.
@@ -66,14 +73,18 @@ class Engine {
   };
   StatusOr<News> WaitForNews(const std::string& job, size_t seen, v1::JobState::State state);
 
-  // An encoded checkpoint that a worker offers. Waits until the digest of its step is agreed, or
-  // until `given_up`, then stores it if it is the one.
+  // An encoded checkpoint that a worker offers. Waits until a second worker or the referee confirms
+  // it, or until `given_up`, then stores it.
   Status OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,
                          const std::function<bool()>& given_up);
 
  private:
-  Engine(std::unique_ptr<JobStore> store, std::unique_ptr<Catalogue> catalogue, CoreOptions options)
-      : store_(std::move(store)), catalogue_(std::move(catalogue)), core_(std::move(options)) {}
+  Engine(std::unique_ptr<JobStore> store, std::unique_ptr<Catalogue> catalogue, CoreOptions core,
+         const EngineOptions& options)
+      : store_(std::move(store)),
+        catalogue_(std::move(catalogue)),
+        core_(std::move(core)),
+        referee_(PosixDisk(), *store_, options.referee.value_or(BackendOptions{})) {}
 
   Status RecoverJobs();
   Status RecoverJob(const std::string& id, const v1::JobState* known);
@@ -86,6 +97,7 @@ class Engine {
   void Do(const Send& action);
   void Do(const CloseWorker& action);
   void Do(const Append& action);
+  void Do(const AskReferee& action);
   void Do(const LogEvent& action);
   void Do(const JobChanged& action);
   void RecordWorker(const std::string& worker, bool gone);
@@ -93,6 +105,7 @@ class Engine {
   static void Complain(const Status& status);
 
   void WriteJournals(std::stop_token stop);
+  void Arbitrate(std::stop_token stop);
   void Tick(std::stop_token stop);
 
   const std::unique_ptr<JobStore> store_;
@@ -100,16 +113,19 @@ class Engine {
   mutable std::mutex mutex_;
   std::condition_variable_any news_;   // for those who wait for a job
   std::condition_variable_any work_;   // for the journal thread
+  std::condition_variable_any doubt_;  // for the referee's thread
   std::condition_variable_any pause_;  // of the tick thread; never signalled but to stop
   const std::unique_ptr<Catalogue> catalogue_;
   Core core_;
   std::map<std::string, WorkerStream*> streams_;
   std::map<std::string, std::vector<v1::JobUpdate>> updates_;
   std::deque<Append> appends_;
+  std::deque<AskReferee> questions_;
+  Referee referee_;  // its thread's own
   uint64_t next_worker_ = 1;
   bool stopping_ = false;
 
-  std::jthread journal_thread_, tick_thread_;
+  std::jthread journal_thread_, referee_thread_, tick_thread_;
 };
 
 }  // namespace hatchery::coordinator

@@ -19,6 +19,8 @@ namespace {
 struct Options {
   std::string listen = "127.0.0.1:7070";
   std::string data_dir;
+  double audit_share = 0.01;
+  std::string referee = "auto";
 };
 
 // A result of the largest population is a few megabytes.
@@ -44,6 +46,16 @@ StatusOr<std::unique_ptr<grpc::Server>> Listen(const Options& options, grpc::Ser
   return server;
 }
 
+EngineOptions EngineOptionsFrom(const Options& options) {
+  EngineOptions engine;
+  engine.audit_share = options.audit_share;
+  if (options.referee == "off")
+    engine.referee.reset();
+  else
+    engine.referee = BackendOptions{.name = options.referee, .threads = 0};
+  return engine;
+}
+
 Status Serve(const Options& options) {
   sigset_t signals;
   sigemptyset(&signals);
@@ -52,7 +64,7 @@ Status Serve(const Options& options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread is made
 
   HATCHERY_ASSIGN_OR_RETURN(auto store, JobStore::Open(PosixDisk(), options.data_dir));
-  HATCHERY_ASSIGN_OR_RETURN(const auto engine, Engine::Start(std::move(store)));
+  HATCHERY_ASSIGN_OR_RETURN(const auto engine, Engine::Start(std::move(store), EngineOptionsFrom(options)));
   WorkerServiceImpl workers(*engine);
   ClientServiceImpl clients(*engine);
   HATCHERY_ASSIGN_OR_RETURN(const auto server, Listen(options, &workers, &clients));
@@ -76,6 +88,15 @@ int Main(int argc, char** argv) {
   app.add_option("--data-dir", options.data_dir,
                  "journals, checkpoints, datasets and the catalogue; created if missing")
       ->required();
+  app.add_option("--audit", options.audit_share,
+                 "share of the shards that a second worker evaluates too, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--referee", options.referee,
+                 "what the coordinator replays a journal on when workers disagree, or to confirm a "
+                 "lone worker's checkpoint: auto, cpu, cuda or off")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "off"}))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.

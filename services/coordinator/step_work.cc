@@ -35,6 +35,11 @@ void RangePool::Return(Shard range) {
   free_[range.begin] = range.end;
 }
 
+bool StepWork::disputed() const {
+  return std::any_of(votes.begin(), votes.end(),
+                     [this](const auto& vote) { return vote.second != digest; });
+}
+
 bool StepWork::Done(bool held_out, Shard range) const {
   return held_out ? stream_parts.contains(range.begin) : pair_parts.contains(range.begin);
 }
@@ -42,7 +47,7 @@ bool StepWork::Done(bool held_out, Shard range) const {
 std::vector<uint64_t> StepWork::LeasesOn(bool held_out, Shard range) const {
   std::vector<uint64_t> ids;
   for (const auto& [id, lease] : leases)
-    if (lease.held_out == held_out && lease.range == range) ids.push_back(id);
+    if (lease.held_out == held_out && lease.range == range && !lease.audit) ids.push_back(id);
   return ids;
 }
 
@@ -51,13 +56,38 @@ void StepWork::DropLease(uint64_t id) {
   if (at == leases.end()) return;
   const LeaseState lease = std::move(at->second);
   leases.erase(at);
+  if (lease.audit) {
+    const auto audit = audits.find(lease.range.begin);
+    if (audit != audits.end() && audit->second.state == Audit::State::kLent) {
+      audit->second.state = Audit::State::kWanted;
+      ++audit->second.attempts;
+    }
+    return;
+  }
   if (Done(lease.held_out, lease.range) || !LeasesOn(lease.held_out, lease.range).empty()) return;
   (lease.held_out ? streams : pairs).Return(lease.range);
 }
 
-void StepWork::AcceptPairs(uint32_t begin, PairPart part) {
+void StepWork::AcceptPairs(uint32_t begin, PairPart part, const std::string& author) {
+  assert(!pair_parts.contains(begin));
   pairs_left -= part.end - begin;
   pair_parts[begin] = std::move(part);
+  authors[begin] = author;
+}
+
+void StepWork::DropPairsOf(const std::string& author) {
+  for (auto at = authors.begin(); at != authors.end();) {
+    if (at->second != author) {
+      ++at;
+      continue;
+    }
+    const uint32_t begin = at->first, end = pair_parts.at(begin).end;
+    pairs_left += end - begin;
+    pairs.Return({begin, end});
+    pair_parts.erase(begin);
+    audits.erase(begin);
+    at = authors.erase(at);
+  }
 }
 
 void StepWork::AcceptStreams(uint32_t begin, StreamPart part) {

@@ -38,6 +38,7 @@ struct LeaseState {
   int64_t deadline = 0;  // milliseconds
   int64_t expected = 0;  // milliseconds that the work should take
   bool hedge = false;    // a copy of another worker's lease
+  bool audit = false;    // a second opinion on a range that is done
 };
 
 // Accepted results, keyed by where their range begins; ranges never overlap.
@@ -47,6 +48,16 @@ struct PairPart {
   std::vector<int32_t> scores;  // rule NORMALIZED
   int64_t score_sum = 0;
   bool operator==(const PairPart&) const = default;
+};
+// A second opinion on an accepted range of pairs, from its choice to its verdict.
+struct Audit {
+  enum class State { kWanted, kLent, kWithReferee };
+  State state = State::kWanted;
+  uint32_t end = 0;
+  uint32_t attempts = 0;  // that came to nothing
+  std::string author;     // of the accepted part
+  std::string auditor;    // kWithReferee: who says otherwise,
+  PairPart other;         // and what
 };
 struct StreamPart {
   uint32_t end = 0;
@@ -61,13 +72,18 @@ struct StepWork {
         pairs_left(pair_count),
         streams_left(stream_count) {}
 
-  bool complete() const { return pairs_left == 0 && streams_left == 0; }
+  // Nothing is left to do but to agree on the digest.
+  bool complete() const { return pairs_left == 0 && streams_left == 0 && audits.empty(); }
+  // Not everybody votes for `digest`.
+  bool disputed() const;
   bool Done(bool held_out, Shard range) const;
   // Takes the lease off the books; its range is free again unless it is done or a copy is out.
   void DropLease(uint64_t id);
   // Leases on exactly this range.
   std::vector<uint64_t> LeasesOn(bool held_out, Shard range) const;
-  void AcceptPairs(uint32_t begin, PairPart part);
+  void AcceptPairs(uint32_t begin, PairPart part, const std::string& author);
+  // Forgets what was accepted from `author`: the ranges are free again.
+  void DropPairsOf(const std::string& author);
   void AcceptStreams(uint32_t begin, StreamPart part);
   HeldOutSums HeldOutTotal() const;
 
@@ -75,9 +91,12 @@ struct StepWork {
   uint32_t pairs_left, streams_left;
   std::map<uint64_t, LeaseState> leases;
   std::map<uint32_t, PairPart> pair_parts;
+  std::map<uint32_t, std::string> authors;  // of pair_parts
+  std::map<uint32_t, Audit> audits;         // by where their range begins
   std::map<uint32_t, StreamPart> stream_parts;
   std::string digest;                        // that every accepted result was computed on; or empty
   std::map<std::string, std::string> votes;  // worker -> the digest that it reports
+  int64_t waiting_since = -1;                // for votes, in milliseconds; -1: not waiting
 };
 
 }  // namespace hatchery::coordinator

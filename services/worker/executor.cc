@@ -4,13 +4,13 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
-#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/sha256.h"
 #include "services/worker/known_answer.h"
 #include "services/worker/transfers.h"
 
@@ -64,14 +64,14 @@ void Executor::Loop(std::stop_token ended) {
 
 Completed Executor::Do(const Prove& work, std::stop_token stop) {
   const StatusOr<core::Digest> digest = TrainKnownAnswer(work.task, work.data, backend_, stop);
-  if (!digest.ok()) return {.status = digest.status(), .digest = {}, .result = {}};
-  return {.status = {}, .digest = DigestToBytes(*digest), .result = {}};
+  if (!digest.ok()) return {.status = digest.status()};
+  return {.digest = DigestToBytes(*digest)};
 }
 
 Completed Executor::Do(const Load& work, std::stop_token stop) {
   loaded_.reset();
   StatusOr<LoadedJob> loaded = loader_.Load(work.job_id, work.job, std::move(stop));
-  if (!loaded.ok()) return {.status = loaded.status(), .digest = {}, .result = {}};
+  if (!loaded.ok()) return {.status = loaded.status()};
   loaded_ = std::move(*loaded);
   return WithReplica({});
 }
@@ -95,6 +95,9 @@ Completed Executor::Do(const Evaluate& work, std::stop_token stop) {
           : InvalidArgument("the lease names no work that this worker knows; is it too old?");
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   done.result.set_seconds(seconds.count());
+  // Whatever happened to our memory, the digest tells what the result was computed on.
+  if (done.status.ok()) done.status = TakeDigest();
+  done.digest = DigestToBytes(loaded_->digest);
   return done;
 }
 
@@ -107,15 +110,7 @@ Status Executor::EvaluatePairs(const v1::PairRange& pairs, std::stop_token stop,
   const Shard shard{pairs.begin(), pairs.end()};
   std::vector<int32_t> scores(size_t{2} * shard.pairs());
   HATCHERY_RETURN_IF_ERROR(loaded_->replica->Evaluate(shard, std::move(stop), scores));
-  out.set_begin(shard.begin);
-  out.set_end(shard.end);
-  if (spec.fitness == FitnessRule::kSign) {
-    const std::vector<uint8_t> trits = EncodeSigns(scores);
-    out.set_trits(trits.data(), trits.size());
-  } else {
-    out.mutable_scores()->Add(scores.begin(), scores.end());
-  }
-  out.set_score_sum(std::accumulate(scores.begin(), scores.end(), int64_t{0}));
+  out = ScoresToProto(spec, shard, scores);
   return {};
 }
 
@@ -134,10 +129,21 @@ Status Executor::EvaluateHeldOut(const v1::StreamRange& streams, std::stop_token
   return {};
 }
 
+Status Executor::TakeDigest() {
+  HATCHERY_ASSIGN_OR_RETURN(loaded_->digest, loaded_->replica->DigestOfAll());
+  return {};
+}
+
 Completed Executor::Do(const Upload& work, std::stop_token) {
   StatusOr<std::vector<int8_t>> weights = loaded_->replica->Snapshot();
   if (!weights.ok()) return WithReplica(weights.status());
   std::string bytes = EncodeCheckpoint(loaded_->job, work.step, *weights);
+  if (work.hash_only) {
+    Completed done = WithReplica({});
+    const Sha256Hash hash = Sha256Of(bytes);
+    done.sha256.assign(hash.begin(), hash.end());
+    return done;
+  }
   // One upload at a time: a new one waits for the last, so at most one copy is in memory.
   if (upload_.joinable()) upload_.join();
   upload_ = std::jthread([this, work, bytes = std::move(bytes)](std::stop_token stop) {
@@ -158,8 +164,7 @@ Completed Executor::Do(const Close&, std::stop_token) {
 Completed Executor::WithReplica(Status status) const {
   return {.status = std::move(status),
           .step = loaded_->replica->step(),
-          .digest = DigestToBytes(loaded_->digest),
-          .result = {}};
+          .digest = DigestToBytes(loaded_->digest)};
 }
 
 }  // namespace hatchery::worker

@@ -44,6 +44,8 @@ class Executor {
   Status EvaluatePairs(const v1::PairRange& pairs, std::stop_token stop, v1::ShardScores& out);
   Status EvaluateHeldOut(const v1::StreamRange& streams, std::stop_token stop,
                          v1::HeldOutSums& out);
+  // Computes the replica's digest anew.
+  Status TakeDigest();
   // Fills step and digest from the replica.
   Completed WithReplica(Status status) const;
 

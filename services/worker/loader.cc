@@ -37,7 +37,6 @@ StatusOr<LoadedJob> Loader::Load(const std::string& job_id, const v1::Job& job,
   LoadedJob loaded{job, std::move(data), std::move(replica), {}};
   HATCHERY_RETURN_IF_ERROR(RestoreNewest(job_id, loaded, stop));
   HATCHERY_ASSIGN_OR_RETURN(loaded.digest, loaded.replica->DigestOfAll());
-  HATCHERY_RETURN_IF_ERROR(CatchUp(job_id, loaded, stop));
   return loaded;
 }
 
@@ -100,6 +99,8 @@ Status ApplyChecked(const v1::Commit& proto, LoadedJob& loaded) {
   HATCHERY_ASSIGN_OR_RETURN(const WireCommit wire, CommitFromProto(proto));
   HATCHERY_RETURN_IF_ERROR(
       CheckFitness(wire.commit.encoding, wire.commit.fitness, loaded.replica->spec().pairs()));
+  // Taken anew, lest the commit be applied to weights that have changed in memory.
+  HATCHERY_ASSIGN_OR_RETURN(loaded.digest, loaded.replica->DigestOfAll());
   if (!(wire.digest_before == loaded.digest)) {
     return DataLoss("commit " + std::to_string(wire.commit.step) + " was computed on digest " +
                     FormatDigest(wire.digest_before) + ", this replica has " +

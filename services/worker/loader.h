@@ -24,8 +24,8 @@ struct LoadedJob {
 };
 
 // Brings jobs to this machine: data by hash from the user's files, else the cache, else the
-// coordinator; weights from the newest checkpoint, else the job's initial weights; then the
-// commits since.
+// coordinator; weights from the newest checkpoint, else the job's initial weights; and the commits
+// since.
 class Loader {
  public:
   // `files` are opened and hashed here. `stub` must outlive this.
@@ -34,6 +34,7 @@ class Loader {
                                                   const std::string& cache_directory,
                                                   const BackendOptions& backend);
 
+  // Data and newest checkpoint; the commits since are CatchUp's.
   StatusOr<LoadedJob> Load(const std::string& job_id, const v1::Job& job, std::stop_token stop);
 
   // Applies the durable commits from the replica's step on. kDataLoss if one was computed on

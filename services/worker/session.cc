@@ -246,14 +246,22 @@ void WorkerSession::Finish(const Prove& work, const Completed& done) {
 void WorkerSession::Finish(const Load& work, const Completed& done) {
   if (!done.status.ok()) return RetryLoading(done.status);
   replica_ = Replica{work.job_id, work.job.SerializeAsString(), done.step, done.digest};
-  SendReady();
+  catch_up_ = true;
 }
 
 void WorkerSession::Finish(const CatchUp&, const Completed& done) {
   if (done.status.code() == StatusCode::kUnavailable) return RetryLoading(done.status);
-  if (!done.status.ok()) return Distrust(done.status.message());
+  if (!done.status.ok()) {
+    if (done.status.code() == StatusCode::kDataLoss) SendContradiction(done.status.message());
+    return Distrust(done.status.message());
+  }
   catch_up_ = false;
-  if (!ready_) return SendReady();
+  if (!ready_) {
+    ready_ = true;
+    reload_.Succeeded();
+    Note("ready for job " + replica_->job_id + " at step " + std::to_string(replica_->step));
+    return SayReady();
+  }
   // The stream spoke of a step that even the durable commits do not reach.
   if (queue_.empty()) return;
   const auto* lease = std::get_if<v1::Lease>(&queue_.front());
@@ -270,6 +278,7 @@ void WorkerSession::Finish(const Evaluate& work, const Completed& done) {
     Complain(Describe(lease) + ": " + done.status.message());
     return SendFailure(lease.lease_id(), done.status.message());
   }
+  replica_->digest = done.digest;  // taken anew: memory may have changed under us
   v1::WorkerMessage message;
   v1::Result& result = *message.mutable_result();
   result = done.result;
@@ -287,11 +296,21 @@ void WorkerSession::Finish(const Apply& work, const Completed& done) {
   }
   replica_->step = done.step;
   replica_->digest = done.digest;
+  if (ready_) SayReady();
 }
 
 void WorkerSession::Finish(const Upload& work, const Completed& done) {
-  if (done.status.ok()) return;
-  Complain("checkpoint of step " + std::to_string(work.step) + ": " + done.status.message());
+  if (!done.status.ok()) {
+    return Complain("checkpoint of step " + std::to_string(work.step) + ": " +
+                    done.status.message());
+  }
+  if (!work.hash_only) return;
+  v1::WorkerMessage message;
+  v1::CheckpointHash& hash = *message.mutable_checkpoint_hash();
+  hash.set_job_id(work.job_id);
+  hash.set_step(work.step);
+  hash.set_sha256(done.sha256);
+  Say(std::move(message));
 }
 
 void WorkerSession::Finish(const Close&, const Completed&) {}
@@ -355,6 +374,8 @@ bool WorkerSession::Begin(const v1::Commit& commit) {
     return true;
   }
   if (commit.digest_before() != replica_->digest) {
+    SendContradiction("the commit of step " + std::to_string(commit.step()) +
+                      " was computed on another replica");
     Distrust("the replica at step " + std::to_string(commit.step()) + " has digest " +
              Hex(replica_->digest) + ", the coordinator's " + Hex(commit.digest_before()));
     return true;
@@ -369,7 +390,7 @@ bool WorkerSession::Begin(const v1::CheckpointRequest& request) {
              ": the replica is at step " + std::to_string(replica_->step));
     return true;
   }
-  Run(Upload{request.job_id(), request.step()});
+  Run(Upload{request.job_id(), request.step(), request.hash_only()});
   return true;
 }
 
@@ -411,16 +432,12 @@ void WorkerSession::RetryLoading(const Status& status) {
 
 // ---- What the worker says ----------------------------------------------------------------------
 
-void WorkerSession::SendReady() {
-  ready_ = true;
-  catch_up_ = false;
-  reload_.Succeeded();
+void WorkerSession::SayReady() {
   v1::WorkerMessage message;
   message.mutable_ready()->set_job_id(replica_->job_id);
   message.mutable_ready()->set_step(replica_->step);
   message.mutable_ready()->set_digest(replica_->digest);
   Say(std::move(message));
-  Note("ready for job " + replica_->job_id + " at step " + std::to_string(replica_->step));
 }
 
 void WorkerSession::SendHeartbeatIfDue() {
@@ -440,6 +457,15 @@ void WorkerSession::SendFailure(uint64_t lease_id, const std::string& text) {
   message.mutable_failure()->set_job_id(assigned_->job_id());
   message.mutable_failure()->set_lease_id(lease_id);
   message.mutable_failure()->set_message(text);
+  Say(std::move(message));
+}
+
+void WorkerSession::SendContradiction(const std::string& text) {
+  v1::WorkerMessage message;
+  message.mutable_failure()->set_job_id(assigned_->job_id());
+  message.mutable_failure()->set_message(text);
+  message.mutable_failure()->set_step(replica_->step);
+  message.mutable_failure()->set_digest(replica_->digest);
   Say(std::move(message));
 }
 

@@ -29,7 +29,7 @@ struct Prove {
   v1::Job task;
   std::string data;
 };
-// Get the job's data, its newest checkpoint and the commits since, each checked.
+// Get the job's data and its newest checkpoint, checked.
 struct Load {
   std::string job_id;
   v1::Job job;
@@ -46,10 +46,11 @@ struct Evaluate {
 struct Apply {
   v1::Commit commit;
 };
-// Copy the replica and upload it while later work goes on.
+// Copy the replica and upload it while later work goes on; or only hash the file that it would be.
 struct Upload {
   std::string job_id;
   uint32_t step;
+  bool hash_only = false;
 };
 // Drop the replica and its data.
 struct Close {};
@@ -86,13 +87,14 @@ struct Disconnected {
 struct Received {
   v1::CoordinatorMessage message;
 };
-// What Start's work came to. `step` and `digest` (16 bytes) describe the replica after Load and
-// Apply, and after CatchUp even if it failed; Prove reports its digest too.
+// What Start's work came to. `step` and `digest` (16 bytes) describe the replica after Load, Apply
+// and Evaluate, and after CatchUp even if it failed; Prove reports its digest too.
 struct Completed {
-  Status status;
+  Status status = {};
   uint32_t step = 0;
-  std::string digest;
-  v1::Result result;  // after Evaluate: value and seconds
+  std::string digest = {};
+  v1::Result result = {};   // after Evaluate: value and seconds
+  std::string sha256 = {};  // after Upload with hash_only: 32 bytes
 };
 struct Tick {};
 struct StopRequested {
@@ -173,9 +175,11 @@ class WorkerSession {
   // The replica cannot be trusted: the next StartNext loads it anew.
   void Distrust(const std::string& why);
   void RetryLoading(const Status& status);
-  void SendReady();
+  void SayReady();
   void SendHeartbeatIfDue();
   void SendFailure(uint64_t lease_id, const std::string& message);
+  // The journal says another digest than our replica has.
+  void SendContradiction(const std::string& message);
   void Say(v1::WorkerMessage message);
   void Note(std::string line);
   void Complain(std::string line);

@@ -164,12 +164,7 @@ TEST(CoreTest, LateAndDuplicateResultsAreNoErrors) {
   const auto result = world.ResultFor(world.workers["x"], lease);
   world.Say("x", result);
   world.Say("x", result);  // twice
-  EXPECT_FALSE(world.Has("duplicate_differs"));
-  auto other = result;
-  std::string& trits = *other.mutable_result()->mutable_scores()->mutable_trits();
-  trits[0] = static_cast<char>(trits[0] == 0 ? 1 : 0);
-  world.Say("x", other);
-  EXPECT_TRUE(world.Has("duplicate_differs"));
+  EXPECT_FALSE(world.Has("shard_disputed"));
   world.workers["x"].stuck = false;
   RunToStep(world, "a", 2);
   world.Say("x", result);  // of an old step
@@ -206,7 +201,16 @@ TEST(CoreTest, MalformedAndFutureResultsCloseTheWorkerAndLoseNothing) {
   }
 }
 
-TEST(CoreTest, AMinorityDigestMakesThatWorkerReload) {
+// The commits that honest workers come to.
+std::vector<CommitRecord> Honest(uint32_t steps) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(steps));
+  world.Join("w");
+  world.RunToEnd();
+  return world.commits["a"];
+}
+
+TEST(CoreTest, AMinorityDigestIsQuarantined) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(6));
   for (const char* id : {"x", "y", "z"}) world.Join(id);
@@ -215,34 +219,181 @@ TEST(CoreTest, AMinorityDigestMakesThatWorkerReload) {
   world.RunToEnd();
   EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
   EXPECT_TRUE(world.Has("digest_disputed"));
-  EXPECT_GE(world.workers["z"].reloads, 1u);
-  for (const CommitRecord& record : world.commits["a"])
-    EXPECT_EQ(record.digest_before.lane0, record.commit.step + 1u);
+  EXPECT_TRUE(world.Has("quarantined"));
+  EXPECT_FALSE(world.Has("referee_asked"));
+  EXPECT_EQ(world.workers["z"].reloads, 1u);
+  EXPECT_EQ(world.commits["a"], Honest(6));
 }
 
-TEST(CoreTest, TwoWhoDisagreeBothReload) {
+TEST(CoreTest, TheRefereeDecidesBetweenTwo) {
+  for (const bool reverse : {false, true}) {  // whoever reports first
+    FakeWorld world;
+    world.reverse = reverse;
+    world.Submit("a", FakeWorld::MakeJob(6));
+    world.Join("x");
+    world.Join("y");
+    RunToStep(world, "a", 2);
+    world.workers["x"].wrong_from = 3;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    EXPECT_TRUE(world.Has("referee_said"));
+    EXPECT_EQ(world.workers["x"].reloads, 1u);
+    EXPECT_EQ(world.workers["y"].reloads, 0u);
+    EXPECT_EQ(world.commits["a"], Honest(6));
+  }
+}
+
+TEST(CoreTest, TheSecondTimeItIsSentAwayAndStaysAway) {
   FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(9));
+  for (const char* id : {"x", "y", "z"}) world.Join(id);
+  RunToStep(world, "a", 2);
+  world.workers["z"].wrong_from = 3;
+  RunToStep(world, "a", 5);
+  EXPECT_FALSE(world.workers["z"].closed);
+  world.workers["z"].wrong_from = 6;
+  world.RunToEnd();
+  EXPECT_TRUE(world.workers["z"].closed);
+  EXPECT_EQ(world.workers["z"].close_status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(world.Has("expelled"));
+  EXPECT_EQ(world.commits["a"], Honest(9));
+  world.Join("z");
+  EXPECT_TRUE(world.workers["z"].closed);
+}
+
+TEST(CoreTest, AWorkerWhoseMemoryChangesIsFoundEvenAlone) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  world.Join("x");
+  RunToStep(world, "a", 3);
+  for (int i = 0; i < 100 && !(world.workers["x"].step == 3 && world.workers["x"].inbox.empty());
+       ++i)
+    world.Work("x");
+  world.workers["x"].wrong_from = 3;  // it has voted for step 3 before
+  world.SayReady("x", world.workers["x"]);
+  world.RunToEnd();
+  EXPECT_TRUE(world.Has("quarantined"));
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"], Honest(6));
+}
+
+TEST(CoreTest, NoCommitBeforeTwoAgree) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  world.Join("x");
+  world.Join("y");
+  RunToStep(world, "a", 2);
+  world.workers["y"].stuck = true;  // it says nothing any more
+  world.RunToEnd(10, 100);
+  EXPECT_LE(world.core.Job("a")->step(), 3u) << "y may have voted for step 2, not for step 3";
+  world.RunToEnd(10, 1000);
+  EXPECT_TRUE(world.Has("worker_lags"));
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+}
+
+TEST(CoreTest, ALoneWorkersWrongCommitIsFoundWhenASecondComes) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(9));
+  world.Join("x");
+  RunToStep(world, "a", 1);
+  world.workers["x"].wrong_from = 2;  // wrong before it votes
+  RunToStep(world, "a", 3);
+  v1::WorkerMessage message;  // y cannot follow the journal
+  world.Join("y");
+  world.Work("y");
+  world.Work("y");
+  v1::Failure& failure = *message.mutable_failure();
+  failure.set_job_id("a");
+  failure.set_step(2);
+  failure.set_digest(FakeWorld::DigestAt(2));
+  world.Say("y", message);
+  world.Judge();
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
+}
+
+TEST(CoreTest, WithoutARefereeATieEndsInAPause) {
+  CoreOptions options;
+  options.referee = false;
+  FakeWorld world(options);
   world.Submit("a", FakeWorld::MakeJob(6));
   world.Join("x");
   world.Join("y");
   RunToStep(world, "a", 2);
   world.workers["x"].wrong_from = 3;
   world.RunToEnd();
-  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
-  EXPECT_GE(world.workers["x"].reloads, 1u);
-  EXPECT_GE(world.workers["y"].reloads, 1u);
-  for (const CommitRecord& record : world.commits["a"])
-    EXPECT_EQ(record.digest_before.lane0, record.commit.step + 1u);
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  EXPECT_LE(world.commits["a"].size(), 3u);
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("referee"));
 }
 
-TEST(CoreTest, AWrongInitialDigestIsRefused) {
+TEST(CoreTest, AnAuditFindsALiarWhoeverItIs) {
+  for (const char* liar : {"x", "y"}) {
+    CoreOptions options;
+    options.audit_share = 1;
+    FakeWorld world(options);
+    world.Submit("a", FakeWorld::MakeJob(9));
+    world.Join("x");
+    world.Join("y");
+    RunToStep(world, "a", 2);
+    world.workers[liar].lies_from = 3;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    EXPECT_TRUE(world.Has("shard_disputed"));
+    EXPECT_TRUE(world.Has("quarantined"));
+    EXPECT_TRUE(world.workers[liar].closed) << "it lied again";
+    EXPECT_EQ(world.commits["a"], Honest(9));
+    EXPECT_GT(world.core.Job("a")->shards_audited(), 0u);
+  }
+}
+
+TEST(CoreTest, AuditsNeitherBlockALoneWorkerNorWaitForAStuckOne) {
+  CoreOptions options;
+  options.audit_share = 1;
+  FakeWorld world(options);
+  world.Submit("a", FakeWorld::MakeJob(4));
+  world.Join("x");
+  world.Join("y");
+  RunToStep(world, "a", 1);
+  world.workers["y"].stuck = true;
+  world.RunToEnd(100, 20000);
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("audit_skipped"));
+  EXPECT_EQ(world.commits["a"], Honest(4));
+}
+
+TEST(CoreTest, ALoneWorkersCheckpointIsConfirmedByTheReferee) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(4));
+  world.Join("x");
+  world.RunToEnd();
+  EXPECT_TRUE(world.Has("referee_said"));
+  EXPECT_THAT(world.checkpoints["a"], ElementsAre(3, 4));
+}
+
+TEST(CoreTest, AForgedCheckpointIsNotBelieved) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  world.Join("x");
+  world.Join("y");
+  RunToStep(world, "a", 3);
+  // Somebody uploads other bytes with the same digest before the worker does.
+  world.Do(world.core.CheckpointOffered(world.now, "a", 3, FakeWorld::DigestAt(3), "forged"));
+  world.offers.push_back({"a", 3, "forged"});
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("checkpoint_failed"));
+  EXPECT_THAT(world.checkpoints["a"], ElementsAre(6));
+}
+
+TEST(CoreTest, AWrongInitialDigestIsQuarantined) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(2));
   world.Join("x");
   world.workers["x"].wrong_from = 0;
-  world.RunToEnd(10, 20);
-  EXPECT_TRUE(world.workers["x"].closed);
-  EXPECT_EQ(world.workers["x"].close_status.code(), StatusCode::kFailedPrecondition);
+  world.RunToEnd();
+  EXPECT_TRUE(world.Has("quarantined"));
+  EXPECT_EQ(world.workers["x"].reloads, 1u);
 }
 
 TEST(CoreTest, OtherVersionsAndWrongAnswersAreRefused) {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <iostream>
 #include <utility>
 
 #include "kernels/core/version.h"
@@ -16,6 +18,10 @@ namespace {
 
 int32_t Score(uint32_t step, uint32_t member) {
   return -static_cast<int32_t>((step * 7919u + member * 104729u) % 1009u) - 1;
+}
+
+std::string DigestOf(const FakeWorker& worker) {
+  return FakeWorld::DigestAt(worker.step >= worker.wrong_from ? worker.step + 100 : worker.step);
 }
 
 }  // namespace
@@ -57,6 +63,7 @@ void FakeWorld::Join(const std::string& id) {
   v1::WorkerMessage message;
   message.mutable_hello()->set_protocol_version(kProtocolVersion);
   message.mutable_hello()->set_contract_version(core::kContractVersion);
+  message.mutable_hello()->set_name(id);
   Say(id, message);
 }
 
@@ -69,6 +76,14 @@ void FakeWorld::Say(const std::string& id, const v1::WorkerMessage& message) {
   Do(core.WorkerSaid(now, id, message));
 }
 
+void FakeWorld::SayReady(const std::string& id, const FakeWorker& worker) {
+  v1::WorkerMessage message;
+  message.mutable_ready()->set_job_id(worker.job);
+  message.mutable_ready()->set_step(worker.step);
+  message.mutable_ready()->set_digest(DigestOf(worker));
+  Say(id, message);
+}
+
 void FakeWorld::Do(Core::Actions actions) {
   for (Action& action : actions) {
     if (auto* send = std::get_if<coordinator::Send>(&action)) {
@@ -78,8 +93,13 @@ void FakeWorld::Do(Core::Actions actions) {
       workers[close->worker].close_status = close->status;
     } else if (auto* append = std::get_if<Append>(&action)) {
       appends.push_back(*append);
+    } else if (auto* question = std::get_if<AskReferee>(&action)) {
+      questions.push_back(*question);
     } else if (auto* event = std::get_if<LogEvent>(&action)) {
       events.push_back(event->event);
+      if (std::getenv("HATCHERY_TRACE") != nullptr)
+        std::cerr << now << " " << event->event.worker_id() << " step " << event->event.step()
+                  << ": " << event->event.kind() << ": " << event->event.message() << "\n";
     }
   }
 }
@@ -102,13 +122,62 @@ void FakeWorld::Sync() {
   }
 }
 
+void FakeWorld::Judge() {
+  for (; !questions.empty(); questions.pop_front()) {
+    const AskReferee& question = questions.front();
+    Finding finding;
+    finding.digest = DigestAt(question.step);
+    finding.checkpoint_sha256 = FileHash(finding.digest);
+    if (question.shard) {
+      v1::Lease lease;
+      lease.set_job_id(question.job);
+      lease.set_step(question.step);
+      lease.mutable_pairs()->set_begin(question.shard->begin);
+      lease.mutable_pairs()->set_end(question.shard->end);
+      const v1::ShardScores scores = ScoresFor(lease, false);
+      finding.part = {scores.end(), scores.trits(),
+                      {scores.scores().begin(), scores.scores().end()}, scores.score_sum()};
+    }
+    Do(core.RefereeSaid(now, question.job, question.step, question.shard,
+                        referee_status.ok() ? StatusOr<Finding>(finding)
+                                            : StatusOr<Finding>(referee_status)));
+  }
+  for (size_t waiting = offers.size(); waiting > 0; --waiting) {
+    const Offer offer = offers.front();
+    offers.pop_front();
+    switch (core.CheckpointBelief(offer.job, offer.step, offer.sha256)) {
+      case Core::Belief::kOpen:
+        offers.push_back(offer);
+        break;
+      case Core::Belief::kBelieved:
+        checkpoints[offer.job].push_back(offer.step);
+        Do(core.CheckpointStored(now, offer.job, offer.step));
+        break;
+      case Core::Belief::kRefuted:
+        Do(core.CheckpointFailed(now, offer.job, offer.step, DataLoss("refuted")));
+        break;
+      case Core::Belief::kNotWanted:
+        break;
+    }
+  }
+}
+
+v1::ShardScores FakeWorld::ScoresFor(const v1::Lease& lease, bool lie) const {
+  std::vector<int32_t> values;
+  const Shard shard{lease.pairs().begin(), lease.pairs().end()};
+  for (uint32_t m = 2 * shard.begin; m < 2 * shard.end; ++m)
+    values.push_back(Score(lease.step(), m));
+  if (lie) std::swap(values[0], values[1]);
+  return ScoresToProto(*SpecFromJob(core.Job(lease.job_id())->job()), shard, values);
+}
+
 v1::WorkerMessage FakeWorld::ResultFor(const FakeWorker& worker, const v1::Lease& lease) const {
   v1::WorkerMessage message;
   v1::Result& result = *message.mutable_result();
   result.set_job_id(lease.job_id());
   result.set_step(lease.step());
   result.set_lease_id(lease.lease_id());
-  result.set_digest(DigestAt(worker.step >= worker.wrong_from ? worker.step + 100 : worker.step));
+  result.set_digest(DigestOf(worker));
   result.set_seconds(0.01);
   if (lease.has_held_out()) {
     const uint32_t streams = lease.held_out().end() - lease.held_out().begin();
@@ -116,23 +185,7 @@ v1::WorkerMessage FakeWorld::ResultFor(const FakeWorker& worker, const v1::Lease
     result.mutable_held_out()->set_score(-int64_t{streams} * 1000);
     return message;
   }
-  v1::ShardScores& scores = *result.mutable_scores();
-  scores.set_begin(lease.pairs().begin());
-  scores.set_end(lease.pairs().end());
-  std::vector<int32_t> values;
-  int64_t sum = 0;
-  for (uint32_t m = 2 * scores.begin(); m < 2 * scores.end(); ++m) {
-    values.push_back(Score(lease.step(), m));
-    sum += values.back();
-  }
-  scores.set_score_sum(sum);
-  const auto job = core.Job(lease.job_id());
-  if (job->job().fitness() == v1::SIGN) {
-    const auto trits = EncodeSigns(values);
-    scores.set_trits(trits.data(), trits.size());
-  } else {
-    scores.mutable_scores()->Add(values.begin(), values.end());
-  }
+  *result.mutable_scores() = ScoresFor(lease, lease.step() >= worker.lies_from);
   return message;
 }
 
@@ -150,18 +203,18 @@ bool FakeWorld::Work(const std::string& id) {
     }
     std::erase_if(worker.inbox, [](const auto& m) { return m.has_lease() || m.has_commit(); });
     worker.step = core.Job(message.assign().job_id())->step();
-    reply.mutable_ready()->set_job_id(message.assign().job_id());
-    reply.mutable_ready()->set_step(worker.step);
-    reply.mutable_ready()->set_digest(
-        DigestAt(worker.step >= worker.wrong_from ? worker.step + 100 : worker.step));
-    Say(id, reply);
+    worker.job = message.assign().job_id();
+    SayReady(id, worker);
   } else if (message.has_commit()) {
     worker.order.push_back("commit " + std::to_string(message.commit().step()));
     // Durable before announced.
     bool durable = false;
     for (const auto& [job, records] : commits) durable |= records.size() > message.commit().step();
     EXPECT_TRUE(durable);
-    if (message.commit().step() == worker.step) ++worker.step;
+    if (message.commit().step() == worker.step) {
+      ++worker.step;
+      if (!worker.stuck) SayReady(id, worker);
+    }
   } else if (message.has_lease()) {
     if (worker.stuck) {
       worker.held.push_back(message.lease());
@@ -171,10 +224,18 @@ bool FakeWorld::Work(const std::string& id) {
     }
   } else if (message.has_checkpoint_request()) {
     const v1::CheckpointRequest& request = message.checkpoint_request();
-    worker.order.push_back("checkpoint " + std::to_string(request.step()));
     EXPECT_EQ(request.step(), worker.step);
-    checkpoints[request.job_id()].push_back(request.step());
-    Do(core.CheckpointStored(now, request.job_id(), request.step()));
+    const std::string hash = FileHash(DigestOf(worker));
+    if (request.hash_only()) {
+      reply.mutable_checkpoint_hash()->set_job_id(request.job_id());
+      reply.mutable_checkpoint_hash()->set_step(request.step());
+      reply.mutable_checkpoint_hash()->set_sha256(hash);
+      Say(id, reply);
+    } else {
+      worker.order.push_back("checkpoint " + std::to_string(request.step()));
+      offers.push_back({request.job_id(), request.step(), hash});
+      Do(core.CheckpointOffered(now, request.job_id(), request.step(), DigestOf(worker), hash));
+    }
   }
   return true;
 }
@@ -191,6 +252,7 @@ void FakeWorld::RunToEnd(int64_t tick, int rounds) {
       if (!workers[id].closed) Say(id, heartbeat);
     }
     if (auto_sync) Sync();
+    Judge();
     now += tick;
     Do(core.Tick(now));
     const auto jobs = core.Jobs();

@@ -1,7 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // The core with fake workers around it: their scores and digests are plain functions of step and
-// pair, their disk is a list of records. Everything is delivered in order, when the test says so.
+// pair, their disk is a list of records, their referee knows the truth. Everything is delivered in order, when the test says so.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,11 @@ struct FakeWorker {
   std::deque<v1::CoordinatorMessage> inbox;
   bool closed = false;
   Status close_status;
+  std::string job;
   uint32_t step = 0;
   bool stuck = false;                // keeps its leases and says nothing
   uint32_t wrong_from = UINT32_MAX;  // from this step on its digests are wrong, until it reloads
+  uint32_t lies_from = UINT32_MAX;   // from this step on its scores are wrong, for ever
   uint64_t results = 0;
   uint32_t reloads = 0;
   std::vector<v1::Lease> held;     // by a stuck worker
@@ -38,16 +40,21 @@ class FakeWorld {
   void Leave(const std::string& id);
   void Do(Core::Actions actions);
   void Say(const std::string& id, const v1::WorkerMessage& message);
+  void SayReady(const std::string& id, const FakeWorker& worker);
   // Handles one message of a worker; false if there is none.
   bool Work(const std::string& id);
   // Lets everybody work until nothing moves; time passes by `tick` milliseconds a round.
   void RunToEnd(int64_t tick = 10, int rounds = 5000);
   // Makes what waits durable.
   void Sync();
+  // Answers the referee's questions, and stores or refuses the checkpoints that were judged.
+  void Judge();
   bool Has(const std::string& kind) const;  // an event of that kind was logged
 
   v1::WorkerMessage ResultFor(const FakeWorker& worker, const v1::Lease& lease) const;
   static std::string DigestAt(uint32_t step);
+  static std::string FileHash(const std::string& digest) { return digest + digest; }
+  v1::ShardScores ScoresFor(const v1::Lease& lease, bool lie) const;
 
   Core core;
   int64_t now = 1000;
@@ -59,6 +66,14 @@ class FakeWorld {
   std::map<std::string, ClosingRecord> closings;
   std::map<std::string, std::vector<uint32_t>> checkpoints;
   std::deque<Append> appends;
+  std::deque<AskReferee> questions;
+  Status referee_status;  // not OK: it cannot answer
+  struct Offer {
+    std::string job;
+    uint32_t step;
+    std::string sha256;
+  };
+  std::deque<Offer> offers;
   std::vector<v1::Event> events;
 };
 

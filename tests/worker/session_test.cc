@@ -106,6 +106,11 @@ class SessionTest : public ::testing::Test {
     Open();
     Assign(step);
     Started<Load>();
+    Done(0);
+    CaughtUp(step);
+  }
+  void CaughtUp(uint32_t step) {
+    Started<CatchUp>();
     Done(step);
     EXPECT_EQ(Sent().ready().step(), step);
   }
@@ -140,6 +145,9 @@ TEST_F(SessionTest, LoadsThenIsReadyWithItsDigest) {
   Open();
   Assign(7);
   EXPECT_EQ(Started<Load>().job_id, "j1");
+  Done(6);
+  EXPECT_EQ(Started<CatchUp>().job_id, "j1");
+  EXPECT_TRUE(SentNothing());
   Done(8);
   EXPECT_EQ(Sent().ready().job_id(), "j1");
   EXPECT_EQ(Sent().ready().step(), 8u);
@@ -165,6 +173,8 @@ TEST_F(SessionTest, WorksInTheOrderOfTheStream) {
   Done(3);
   EXPECT_EQ(Started<Apply>().commit.step(), 3u);
   Done(4);
+  EXPECT_EQ(Sent().ready().step(), 4u);  // its vote
+  EXPECT_EQ(Sent().ready().digest(), Digest(4));
   EXPECT_EQ(Started<Evaluate>().lease.lease_id(), 3u);
   Done(4);
   EXPECT_EQ(Sent().result().digest(), Digest(4));
@@ -231,12 +241,43 @@ TEST_F(SessionTest, GivesALeaseOfTheFutureBack) {
 TEST_F(SessionTest, LoadsAnewWhenItsDigestIsWrong) {
   OpenAt(5);
   Commit(5, "another digest");
+  EXPECT_EQ(Sent().failure().step(), 5u);
+  EXPECT_EQ(Sent().failure().digest(), Digest(5));
   EXPECT_TRUE(StartedNothing());
   now_ = *session_.NextTick();
   Do(Tick{});
   Started<Load>();
-  Done(6);
-  EXPECT_EQ(Sent().ready().step(), 6u);
+  Done(0);
+  CaughtUp(6);
+}
+
+TEST_F(SessionTest, ReportsTheDigestThatItsMemoryHasAfterTheWork) {
+  OpenAt(5);
+  Lease(5, 1);
+  Completed done;
+  done.step = 5;
+  done.digest = "flipped";
+  Do(done);
+  EXPECT_EQ(Sent().result().digest(), "flipped");
+  Commit(5);
+  EXPECT_EQ(Sent().failure().digest(), "flipped");
+}
+
+TEST_F(SessionTest, HashesACheckpointAsAWitness) {
+  OpenAt(5);
+  CoordinatorMessage m;
+  m.mutable_checkpoint_request()->set_job_id("j1");
+  m.mutable_checkpoint_request()->set_step(5);
+  m.mutable_checkpoint_request()->set_hash_only(true);
+  Do(Received{m});
+  EXPECT_TRUE(Started<Upload>().hash_only);
+  Completed done;
+  done.step = 5;
+  done.digest = Digest(5);
+  done.sha256 = "hash";
+  Do(done);
+  EXPECT_EQ(Sent().checkpoint_hash().step(), 5u);
+  EXPECT_EQ(Sent().checkpoint_hash().sha256(), "hash");
 }
 
 TEST_F(SessionTest, FailedEvaluationGoesBack) {
@@ -292,7 +333,9 @@ TEST_F(SessionTest, CatchUpThatMismatchesLoads) {
   Reconnect();
   Assign(7);
   Started<CatchUp>();
-  Fail(DataLoss("another digest"), 5);
+  Fail(DataLoss("another digest"), 6);
+  EXPECT_EQ(Sent().failure().step(), 6u);
+  EXPECT_EQ(Sent().failure().digest(), Digest(6));
   now_ = *session_.NextTick();
   Do(Tick{});
   Started<Load>();

@@ -1,0 +1,133 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Second opinions on scores. A digest proves that a worker holds the right weights, not that its
+// scores are theirs; docs/reliability.md has the chances of a liar.
+#include <algorithm>
+#include <utility>
+
+#include "kernels/core/philox.h"
+#include "services/coordinator/core.h"
+#include "services/coordinator/core_internal.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+constexpr uint32_t kAttempts = 3;
+constexpr int64_t kMostPatience = 4;  // a worker that misses its deadlines is not waited for
+
+}  // namespace
+
+void Core::ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::string& author) {
+  const auto draw = core::Philox({static_cast<uint32_t>(lease_id),
+                                  static_cast<uint32_t>(lease_id >> 32), run.record.step, 0},
+                                 options_.audit_seed);
+  if (draw.w0 >= options_.audit_share * 0x1p32) return;
+  const bool alone = std::none_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
+    return entry.first != author && FitToAudit(entry.second, run);
+  });
+  if (alone) return;
+  Audit& audit = run.work->audits[range.begin];
+  audit.end = range.end;
+  audit.author = author;
+}
+
+bool Core::FitToAudit(const Worker& worker, const Run& run) const {
+  return Works(worker, run) && worker.patience <= kMostPatience;
+}
+
+bool Core::LendAudit(const std::string& id, Worker& worker, Run& run) {
+  if (!FitToAudit(worker, run)) return false;
+  for (auto& [begin, audit] : run.work->audits) {
+    if (audit.state != Audit::State::kWanted || audit.author == id) continue;
+    audit.state = Audit::State::kLent;
+    SendLease(id, worker, run, false, {begin, audit.end}, Purpose::kAudit);
+    return true;
+  }
+  return false;
+}
+
+// Nobody but the author is there to give a second opinion, or those who are do not.
+void Core::DropHopelessAudits(Run& run) {
+  if (!run.work) return;
+  std::erase_if(run.work->audits, [&](const auto& entry) {
+    const Audit& audit = entry.second;
+    if (audit.state != Audit::State::kWanted) return false;
+    if (audit.attempts >= kAttempts) {
+      Log(run.record.id, audit.author, run.record.step, "audit_skipped",
+          "nobody gave a second opinion on " + Name(false, {entry.first, audit.end}));
+      return true;
+    }
+    for (const auto& [id, worker] : workers_)
+      if (id != audit.author && FitToAudit(worker, run)) return false;
+    Log(run.record.id, audit.author, run.record.step, "audit_skipped",
+        "nobody is there to give a second opinion on " + Name(false, {entry.first, audit.end}));
+    return true;
+  });
+}
+
+void Core::OnAuditResult(const std::string& id, Run& run, uint64_t lease_id,
+                         const v1::Result& result) {
+  StepWork& work = *run.work;
+  const Shard range = work.leases.at(lease_id).range;
+  const auto audit = work.audits.find(range.begin);
+  const bool open = audit != work.audits.end() && audit->second.state == Audit::State::kLent;
+  PairPart part = PartOf(result.scores(), run.record.spec.fitness);
+  const bool same = open && part == work.pair_parts.at(range.begin);
+  if (same) {
+    work.audits.erase(audit);
+    ++run.shards_audited;
+  } else if (open) {
+    DisputeShard(run, range, id, std::move(part));
+  }
+  if (run.work) ForgetLease(run, lease_id);
+}
+
+void Core::DisputeShard(Run& run, Shard range, const std::string& other, PairPart part) {
+  Audit& audit = run.work->audits[range.begin];
+  if (audit.state == Audit::State::kWithReferee) return;
+  audit.state = Audit::State::kWithReferee;
+  audit.end = range.end;
+  audit.author = run.work->authors.at(range.begin);
+  audit.auditor = other;
+  audit.other = std::move(part);
+  ++run.shards_disputed;
+  Log(run.record.id, other, run.record.step, "shard_disputed",
+      "its result for " + Name(false, range) + " differs from that of " + audit.author);
+  Consult(run, run.record.step, range);
+}
+
+void Core::JudgeShard(Run& run, uint32_t step, Shard range, const Finding& finding) {
+  if (!run.work || step != run.record.step) return;
+  const auto at = run.work->audits.find(range.begin);
+  if (at == run.work->audits.end() || at->second.state != Audit::State::kWithReferee) return;
+  const Audit audit = std::move(at->second);
+  const bool author_lied = !(run.work->pair_parts.at(range.begin) == finding.part);
+  const bool auditor_lied = !(audit.other == finding.part);
+  run.work->audits.erase(at);
+  ++run.shards_audited;
+  const std::string why = "its scores for " + Name(false, range) + " of step " +
+                          std::to_string(step) + " are not those that the referee computed";
+  const auto convict = [&](const std::string& worker) {
+    if (!run.work) return;
+    DropWorkOf(run, worker);
+    Quarantine(worker, run, why);
+  };
+  if (author_lied) convict(audit.author);
+  if (auditor_lied) convict(audit.auditor);
+}
+
+void Core::DropWorkOf(Run& run, const std::string& worker) {
+  std::vector<uint64_t> audits;
+  for (const auto& [lease_id, lease] : run.work->leases) {
+    const auto author = run.work->authors.find(lease.range.begin);
+    if (lease.audit && author != run.work->authors.end() && author->second == worker)
+      audits.push_back(lease_id);
+  }
+  for (const uint64_t lease_id : audits) {
+    Revoke(run.work->leases.at(lease_id).worker, lease_id);
+    ForgetLease(run, lease_id);
+  }
+  run.work->DropPairsOf(worker);
+}
+
+}  // namespace hatchery::coordinator
