@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "services/common/checkpoint.h"
+
 namespace hatchery {
 namespace {
 
@@ -48,6 +50,17 @@ StatusOr<std::optional<uint32_t>> RunDir::NewestCheckpoint(uint32_t step) const 
   const auto after = std::upper_bound(steps.begin(), steps.end(), step);
   if (after == steps.begin()) return std::optional<uint32_t>();
   return std::optional<uint32_t>(*(after - 1));
+}
+
+StatusOr<std::optional<RunDir::Stored>> RunDir::NewestSound(uint32_t step) const {
+  HATCHERY_ASSIGN_OR_RETURN(const auto steps, Checkpoints());
+  for (auto at = steps.rbegin(); at != steps.rend(); ++at) {
+    if (*at > step) continue;
+    auto bytes = ReadWholeFile(*disk_, checkpoint_path(*at));
+    if (!bytes.ok() || !DecodeCheckpoint(*bytes, checkpoint_path(*at)).ok()) continue;
+    return std::optional<Stored>({*at, std::move(*bytes)});
+  }
+  return std::optional<Stored>();
 }
 
 Status RunDir::StoreCheckpoint(uint32_t step, std::string_view bytes, uint32_t keep) const {

@@ -34,6 +34,13 @@ class RunDir {
   StatusOr<std::vector<uint32_t>> Checkpoints() const;
   // The newest at or before `step`; nothing if there is none.
   StatusOr<std::optional<uint32_t>> NewestCheckpoint(uint32_t step = UINT32_MAX) const;
+  // The newest at or before `step` whose file is intact, encoded; damaged ones are skipped, for the
+  // journal makes up for them. Nothing if there is none.
+  struct Stored {
+    uint32_t step = 0;
+    std::string bytes;
+  };
+  StatusOr<std::optional<Stored>> NewestSound(uint32_t step = UINT32_MAX) const;
   // Stores an encoded checkpoint (EncodeCheckpoint), durably, then removes all but the newest
   // `keep`.
   Status StoreCheckpoint(uint32_t step, std::string_view bytes, uint32_t keep) const;

@@ -148,7 +148,10 @@ StatusOr<std::vector<v1::Event>> Catalogue::Events(const std::string& job_id, ui
 }
 
 Status Catalogue::PutWorker(const v1::WorkerState& worker) {
-  Statement statement(database_, "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+  // A session keeps its place in the order of arrival.
+  Statement statement(database_,
+                      "INSERT INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id)"
+                      " DO UPDATE SET name = ?2, backend = ?3, pairs_done = ?4, body = ?6");
   return statement.Text(1, worker.worker_id())
       .Text(2, worker.name())
       .Text(3, worker.backend())

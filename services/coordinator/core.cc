@@ -33,17 +33,18 @@ Core::Actions Core::JobRecovered(int64_t now, JobRecord record) {
     Log(id, "", run.record.step, "recovered",
         "continues at step " + std::to_string(run.record.step) + " of " +
             std::to_string(run.record.job.steps()));
+  else if (run.record.state == v1::JobState::PAUSED && !run.record.reason.empty())
+    Log(id, "", run.record.step, "recovered", "paused: " + run.record.reason);
   Changed(run);
   return Take();
 }
 
-StatusOr<Core::Actions> Core::Pause(int64_t now, const std::string& job,
-                                    const std::string& reason) {
+StatusOr<Core::Actions> Core::Pause(int64_t now, const std::string& job) {
   now_ = now;
   HATCHERY_ASSIGN_OR_RETURN(Run* const run, Find(job));
   if (!run->runnable() && run->record.state != v1::JobState::PAUSED)
     return FailedPrecondition("job " + job + " is over and cannot be paused");
-  if (run->runnable()) PauseRun(*run, reason);
+  if (run->runnable()) PauseRun(*run, "");
   return Take();
 }
 
@@ -54,8 +55,11 @@ StatusOr<Core::Actions> Core::Resume(int64_t now, const std::string& job) {
     if (run->runnable()) return Take();
     return FailedPrecondition("job " + job + " is over and cannot be resumed");
   }
+  if (run->record.damaged)
+    return FailedPrecondition("job " + job + " cannot be resumed: " + run->record.reason);
   run->record.state = v1::JobState::QUEUED;
   run->record.reason.clear();
+  run->load_failures = 0;
   Log(job, "", run->record.step, "resumed", "resumed");
   Changed(*run);
   if (run->pending && !run->appending) EmitAppend(*run);

@@ -109,6 +109,7 @@ struct JobRecord {
   uint32_t step = 0;           // commits in the journal
   std::string closing_digest;  // 16 bytes; empty: no closing record
   bool final_checkpoint = false;
+  bool damaged = false;  // its journal cannot be used; `reason` says why
   v1::JobUpdate latest;
 };
 
@@ -122,7 +123,7 @@ class Core {
   Actions JobSubmitted(int64_t now, JobRecord record);
   Actions JobRecovered(int64_t now, JobRecord record);
   // kNotFound, or kFailedPrecondition if the job's state does not allow it.
-  StatusOr<Actions> Pause(int64_t now, const std::string& job, const std::string& reason = "");
+  StatusOr<Actions> Pause(int64_t now, const std::string& job);
   StatusOr<Actions> Resume(int64_t now, const std::string& job);
   StatusOr<Actions> Cancel(int64_t now, const std::string& job);
 
@@ -196,6 +197,7 @@ class Core {
     bool checkpoint_due = false;
     std::optional<CheckpointAsk> ask;
     size_t asks = 0;
+    uint32_t load_failures = 0;  // since the last worker was ready
     std::map<uint32_t, Settled> digests;       // settled, of the newest steps
     std::vector<AskReferee> inquiries;         // not yet answered
     std::vector<Accusation> accusations;       // waiting for the referee
@@ -236,6 +238,7 @@ class Core {
   void OnReady(const std::string& id, Worker& worker, const v1::Ready& ready);
   void OnResult(const std::string& id, Worker& worker, const v1::Result& result);
   void OnFailure(const std::string& id, Worker& worker, const v1::Failure& failure);
+  void OnLoadFailure(const Worker& worker, Run& run, const v1::Failure& failure);
   // OK if the result is what the lease asked for.
   Status CheckResult(const Run& run, const LeaseState& lease, const v1::Result& result) const;
   void CompareLate(const std::string& id, Run& run, const v1::Result& result);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/core/score.h"
 #include "kernels/core/version.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
@@ -13,6 +14,21 @@
 #include "services/coordinator/core_internal.h"
 
 namespace hatchery::coordinator {
+namespace {
+
+constexpr uint32_t kLoadFailuresAllowed = 6;
+// Of one token's score, in bits: no logit can be further from the rest, nor better than certain
+// but by rounding.
+constexpr int64_t kWorstBits = 32;
+constexpr double kRoundingBits = 1.0 / 64;
+
+// Whether a sum over `tokens` of scores in 1/`units` bit can be true.
+bool Possible(int64_t sum, uint64_t tokens, int64_t units) {
+  return static_cast<double>(sum) <= kRoundingBits * static_cast<double>(units) * tokens + 1 &&
+         static_cast<double>(sum) >= -static_cast<double>(kWorstBits * units) * tokens;
+}
+
+}  // namespace
 // ---- What workers say --------------------------------------------------------------------------
 
 Core::Actions Core::WorkerSaid(int64_t now, const std::string& id,
@@ -119,6 +135,7 @@ void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready
     return Assign(id, worker, run, true);
   }
   worker.phase = Phase::kReady;
+  run.load_failures = 0;
   if (ready.step() == run.record.step)
     Vote(id, run, ready.digest());
   else
@@ -132,11 +149,20 @@ void Core::OnFailure(const std::string& id, Worker& worker, const v1::Failure& f
   if (at == runs_.end()) return;
   if (failure.digest().size() == 16 && failure.job_id() == worker.job)
     CheckSettled(id, at->second, failure.step(), failure.digest());
-  if (failure.lease_id() == 0 || !workers_.contains(id)) return;
+  if (!workers_.contains(id)) return;
+  if (failure.lease_id() == 0) return OnLoadFailure(worker, at->second, failure);
   worker.failures = std::min(worker.failures + 1, 5u);
   worker.rests_until = now_ + (int64_t{500} << worker.failures);
   if (!std::count(worker.leases.begin(), worker.leases.end(), failure.lease_id())) return;
   ForgetLease(at->second, failure.lease_id());
+}
+
+// A job that nobody can load must not keep the workers from the others for ever.
+void Core::OnLoadFailure(const Worker& worker, Run& run, const v1::Failure& failure) {
+  if (worker.phase != Phase::kLoading || ++run.load_failures < kLoadFailuresAllowed) return;
+  for (const auto& [id, other] : workers_)
+    if (Works(other, run)) return;
+  if (run.runnable()) PauseRun(run, "no worker can load it: " + Clean(failure.message()));
 }
 
 // ---- Results -----------------------------------------------------------------------------------
@@ -184,6 +210,9 @@ Status Core::CheckResult(const Run& run, const LeaseState& lease, const v1::Resu
       return InvalidArgument("the result for " + what + " counts " +
                              std::to_string(result.held_out().tokens()) + " tokens, not " +
                              std::to_string(tokens));
+    if (!Possible(result.held_out().score(), tokens, core::kScoreUnitsPerBit) ||
+        !Possible(result.held_out().coarse_score(), tokens, 16))
+      return InvalidArgument("the result for " + what + " has an impossible score");
     return {};
   }
   const v1::ShardScores& scores = result.scores();
@@ -204,6 +233,12 @@ Status Core::CheckResult(const Run& run, const LeaseState& lease, const v1::Resu
                            std::to_string(scores.scores_size()) + " scores, not " +
                            std::to_string(2ull * lease.range.pairs()));
   }
+  const uint64_t window = job.window();
+  bool possible = Possible(scores.score_sum(), 2 * window * lease.range.pairs(),
+                           core::kScoreUnitsPerBit);
+  for (const int32_t score : scores.scores())
+    possible = possible && Possible(score, window, core::kScoreUnitsPerBit);
+  if (!possible) return InvalidArgument("the result for " + what + " has an impossible score");
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "services/common/job.h"
 #include "services/common/sha256.h"
 #include "services/coordinator/known_answer.h"
+#include "services/coordinator/recovery.h"
 
 namespace hatchery::coordinator {
 namespace {
@@ -22,6 +23,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTick{100};
 constexpr milliseconds kNewsWait{500};
 constexpr int kTicksBetweenWorkerRecords = 50;
+constexpr size_t kUnsavedKept = 1000;
 constexpr uint32_t kListed = 10000;  // events or past workers in one answer
 
 int64_t Now() {
@@ -86,7 +88,7 @@ Status Engine::RecoverJobs() {
   for (const std::string& id : ids) {
     const auto found = std::find_if(known.begin(), known.end(),
                                     [&](const v1::JobState& job) { return job.job_id() == id; });
-    HATCHERY_RETURN_IF_ERROR(RecoverJob(id, found == known.end() ? nullptr : &*found));
+    RecoverJob(id, found == known.end() ? nullptr : &*found);
   }
   HATCHERY_ASSIGN_OR_RETURN(const std::vector<v1::WorkerState> workers, catalogue_->Workers(1));
   if (!workers.empty()) {
@@ -97,58 +99,15 @@ Status Engine::RecoverJobs() {
   return {};
 }
 
-Status Engine::RecoverJob(const std::string& id, const v1::JobState* known) {
-  JobRecord record;
-  record.id = id;
-  if (known != nullptr) {
-    record.job = known->job();
-    record.state = known->state();
-    record.reason = known->reason();
-    record.submitted_unix_seconds = known->submitted_unix_seconds();
-  }
-  auto history = store_->Recover(id);
-  if (history.ok()) {
-    record.job = history->job;
-    if (known != nullptr) record.job.set_priority(known->job().priority());
-    record.initial_digest = DigestToBytes(history->initial_digest);
-    record.step = static_cast<uint32_t>(history->updates.size());
-    if (!history->updates.empty()) record.latest = history->updates.back();
-    if (history->closing) {
-      record.closing_digest = DigestToBytes(history->closing->digest);
-      AddClosing(*history->closing, record.latest);
-    }
-    HATCHERY_ASSIGN_OR_RETURN(const auto checkpoints, store_->Run(id).Checkpoints());
-    record.final_checkpoint =
-        std::find(checkpoints.begin(), checkpoints.end(), record.job.steps()) != checkpoints.end();
-    // Without its final checkpoint a closed job still has to be given one by a worker.
-    if (history->closing && record.final_checkpoint) record.state = v1::JobState::FINISHED;
-    updates_[id] = std::move(history->updates);
-    spdlog::info("job {} recovered at step {}{}", id, record.step,
-                 history->torn_bytes == 0 ? ""
-                                          : " (" + std::to_string(history->torn_bytes) +
-                                                " bytes of a broken-off write were cut off)");
-    if (known != nullptr && known->step() > record.step) {
-      record.state = v1::JobState::PAUSED;
-      record.reason = "the journal has " + std::to_string(record.step) + " commits, but " +
-                      std::to_string(known->step()) +
-                      " were announced: restore the journal from a backup, or resume to train the "
-                      "lost steps again";
-    }
-  } else if (known == nullptr) {
-    spdlog::error("job {} is left alone: {}", id, history.status().message());
-    return {};
-  } else {
-    record.state = v1::JobState::PAUSED;
-    record.reason = history.status().message();
-    record.step = known->step();
-  }
-  if (auto spec = SpecFromJob(record.job); spec.ok()) {
-    record.spec = *spec;
-    Do(core_.JobRecovered(Now(), std::move(record)));
-  } else {
-    spdlog::error("job {} is left alone: {}", id, spec.status().message());
-  }
-  return {};
+void Engine::RecoverJob(const std::string& id, const v1::JobState* known) {
+  auto job = coordinator::RecoverJob(*store_, id, known);
+  if (!job.ok()) return spdlog::error("job {} is left alone: {}", id, job.status().message());
+  spdlog::info("job {} recovered at step {}{}", id, job->record.step,
+               job->torn_bytes == 0 ? ""
+                                    : " (" + std::to_string(job->torn_bytes) +
+                                          " bytes of a broken-off write were cut off)");
+  updates_[id] = std::move(job->updates);
+  Do(core_.JobRecovered(Now(), std::move(job->record)));
 }
 
 // ---- Workers -----------------------------------------------------------------------------------
@@ -162,13 +121,14 @@ std::string Engine::Connect(WorkerStream* stream) {
   }
   streams_[id] = stream;
   Do(core_.WorkerConnected(Now(), id, UnixMilliseconds() / 1000));
-  RecordWorker(id, false);
   return id;
 }
 
 void Engine::Received(const std::string& worker, const v1::WorkerMessage& message) {
   std::lock_guard lock(mutex_);
-  if (streams_.contains(worker)) Do(core_.WorkerSaid(Now(), worker, message));
+  if (!streams_.contains(worker)) return;
+  Do(core_.WorkerSaid(Now(), worker, message));
+  if (message.has_hello()) RecordWorker(worker, false);  // it has a name now
 }
 
 void Engine::Disconnected(const std::string& worker, const std::string& reason) {
@@ -181,7 +141,7 @@ void Engine::Disconnected(const std::string& worker, const std::string& reason) 
 
 void Engine::RecordWorker(const std::string& worker, bool gone) {
   for (v1::WorkerState& state : core_.Workers()) {
-    if (state.worker_id() != worker) continue;
+    if (state.worker_id() != worker || state.state() == "connected") continue;
     if (gone) state.set_state("gone");
     Complain(catalogue_->PutWorker(state));
   }
@@ -204,7 +164,8 @@ StatusOr<std::vector<v1::WorkerState>> Engine::Workers() const {
 // ---- Jobs --------------------------------------------------------------------------------------
 
 StatusOr<std::string> Engine::Submit(const v1::Job& job) {
-  std::lock_guard lock(mutex_);
+  // Making a large model's first weights takes seconds: the others need not wait for it.
+  std::lock_guard one_at_a_time(submit_mutex_);
   JobRecord record;
   HATCHERY_ASSIGN_OR_RETURN(record.id, store_->NewId());
   HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, store_->Create(record.id, job));
@@ -213,6 +174,8 @@ StatusOr<std::string> Engine::Submit(const v1::Job& job) {
   record.initial_digest = DigestToBytes(digest);
   record.submitted_unix_seconds = UnixMilliseconds() / 1000;
   const std::string id = record.id;
+  std::lock_guard lock(mutex_);
+  if (stopping_) return Unavailable("the coordinator is shutting down");
   Do(core_.JobSubmitted(Now(), std::move(record)));
   return id;
 }
@@ -226,12 +189,7 @@ StatusOr<v1::JobState> Engine::Change(StatusOr<Core::Actions> (Core::*change)(in
   return *core_.Job(job);
 }
 
-StatusOr<v1::JobState> Engine::Pause(const std::string& job) {
-  std::lock_guard lock(mutex_);
-  HATCHERY_ASSIGN_OR_RETURN(const Core::Actions actions, core_.Pause(Now(), job));
-  Do(actions);
-  return *core_.Job(job);
-}
+StatusOr<v1::JobState> Engine::Pause(const std::string& job) { return Change(&Core::Pause, job); }
 
 StatusOr<v1::JobState> Engine::Resume(const std::string& job) { return Change(&Core::Resume, job); }
 
@@ -339,13 +297,27 @@ void Engine::Do(const AskReferee& action) {
 void Engine::Do(const LogEvent& action) {
   v1::Event event = action.event;
   event.set_unix_milliseconds(UnixMilliseconds());
-  Complain(catalogue_->AddEvent(event));
+  unsaved_.push_back(event);
+  SaveEvents();
   spdlog::info("{}{}{} {}",
                event.job_id().empty()
                    ? ""
                    : "job " + event.job_id() + " step " + std::to_string(event.step()) + ": ",
                event.worker_id().empty() ? "" : event.worker_id() + ": ", event.kind(),
                event.message());
+}
+
+// What a full disk does not take is kept for later, up to a bound.
+void Engine::SaveEvents() {
+  while (!unsaved_.empty()) {
+    const Status saved = catalogue_->AddEvent(unsaved_.front());
+    if (!saved.ok()) {
+      if (unsaved_.size() == 1) Complain(saved);
+      break;
+    }
+    unsaved_.pop_front();
+  }
+  if (unsaved_.size() > kUnsavedKept) unsaved_.pop_front();
 }
 
 void Engine::Do(const JobChanged& action) {
@@ -395,8 +367,10 @@ void Engine::Tick(std::stop_token stop) {
     pause_.wait_for(lock, stop, kTick, [] { return false; });
     if (stopping_) return;
     Do(core_.Tick(Now()));
+    SaveEvents();
     if (count % kTicksBetweenWorkerRecords != 0) continue;
-    for (const v1::WorkerState& worker : core_.Workers()) Complain(catalogue_->PutWorker(worker));
+    for (const v1::WorkerState& worker : core_.Workers())
+      if (worker.state() != "connected") Complain(catalogue_->PutWorker(worker));
   }
 }
 

@@ -87,7 +87,7 @@ class Engine {
         referee_(PosixDisk(), *store_, options.referee.value_or(BackendOptions{})) {}
 
   Status RecoverJobs();
-  Status RecoverJob(const std::string& id, const v1::JobState* known);
+  void RecoverJob(const std::string& id, const v1::JobState* known);
   StatusOr<v1::JobState> Change(StatusOr<Core::Actions> (Core::*change)(int64_t,
                                                                         const std::string&),
                                 const std::string& job);
@@ -100,6 +100,7 @@ class Engine {
   void Do(const AskReferee& action);
   void Do(const LogEvent& action);
   void Do(const JobChanged& action);
+  void SaveEvents();
   void RecordWorker(const std::string& worker, bool gone);
   // A failure of the catalogue stops nothing: it is an index.
   static void Complain(const Status& status);
@@ -110,6 +111,7 @@ class Engine {
 
   const std::unique_ptr<JobStore> store_;
 
+  std::mutex submit_mutex_;  // before mutex_
   mutable std::mutex mutex_;
   std::condition_variable_any news_;   // for those who wait for a job
   std::condition_variable_any work_;   // for the journal thread
@@ -122,6 +124,7 @@ class Engine {
   std::deque<Append> appends_;
   std::deque<AskReferee> questions_;
   Referee referee_;  // its thread's own
+  std::deque<v1::Event> unsaved_;
   uint64_t next_worker_ = 1;
   bool stopping_ = false;
 

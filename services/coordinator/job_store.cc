@@ -104,25 +104,24 @@ StatusOr<core::Digest> JobStore::Create(const std::string& job_id, const v1::Job
 }
 
 StatusOr<JobHistory> JobStore::Recover(const std::string& job_id) {
+  const std::string path = Run(job_id).journal_path();
   JobHistory history;
-  std::vector<CommitRecord> commits;
+  {
+    HATCHERY_ASSIGN_OR_RETURN(const auto reader, JournalReader::Open(*disk_, path));
+    history.job = reader->header().job;
+    history.initial_digest = reader->header().initial_digest;
+  }
+  v1::JobUpdate last;
   const auto visit = [&](const JournalRecord& record) -> Status {
-    if (const auto* commit = std::get_if<CommitRecord>(&record)) commits.push_back(*commit);
+    if (const auto* commit = std::get_if<CommitRecord>(&record))
+      history.updates.push_back(last = UpdateOf(*commit, history.job, last));
     if (const auto* closing = std::get_if<ClosingRecord>(&record)) history.closing = *closing;
     return {};
   };
   HATCHERY_ASSIGN_OR_RETURN(
-      auto writer, JournalWriter::OpenForAppend(*disk_, Run(job_id).journal_path(),
-                                                JournalWriter::TornTail::kTruncate, visit));
-  history.job = writer->header().job;
-  history.initial_digest = writer->header().initial_digest;
+      auto writer,
+      JournalWriter::OpenForAppend(*disk_, path, JournalWriter::TornTail::kTruncate, visit));
   history.torn_bytes = writer->torn_bytes();
-  v1::JobUpdate last;
-  for (const CommitRecord& commit : commits) {
-    last = UpdateOf(commit, history.job, last);
-    history.updates.push_back(last);
-    history.digests.push_back(commit.digest_before);
-  }
   std::lock_guard lock(mutex_);
   writers_[job_id] = std::move(writer);
   return history;

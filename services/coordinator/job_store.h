@@ -23,7 +23,6 @@ struct JobHistory {
   v1::Job job;
   core::Digest initial_digest;
   std::vector<v1::JobUpdate> updates;  // one a commit
-  std::vector<core::Digest> digests;   // before each commit
   std::optional<ClosingRecord> closing;
   uint64_t torn_bytes = 0;  // cut off the journal's end: a write that a crash broke off
 };

@@ -25,12 +25,11 @@ Status Referee::Open(const std::string& job, const JournalReader& journal, uint3
   const RunDir run = store_.Run(job);
   HATCHERY_RETURN_IF_ERROR(RestoreInitial(disk_, run, job_, *replica_));
   if (from_checkpoint) {
-    HATCHERY_ASSIGN_OR_RETURN(const auto newest, run.NewestCheckpoint(step));
-    const auto checkpoint = newest ? ReadCheckpoint(disk_, run.checkpoint_path(*newest))
-                                   : StatusOr<Checkpoint>(NotFound("none"));
-    // One that cannot be read is no reason to give up: the journal has it all.
-    if (checkpoint.ok())
-      HATCHERY_RETURN_IF_ERROR(replica_->Restore(checkpoint->step, checkpoint->weights));
+    HATCHERY_ASSIGN_OR_RETURN(const auto stored, run.NewestSound(step));
+    if (stored) {
+      HATCHERY_ASSIGN_OR_RETURN(const auto checkpoint, DecodeCheckpoint(stored->bytes, run.path()));
+      HATCHERY_RETURN_IF_ERROR(replica_->Restore(checkpoint.step, checkpoint.weights));
+    }
   }
   job_id_ = job;
   return {};

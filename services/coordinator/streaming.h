@@ -28,21 +28,21 @@ inline void SendInChunks(std::string_view bytes,
   } while (!bytes.empty());
 }
 
-// The newest checkpoint at or before a step: the same for workers and clients.
+// The newest sound checkpoint at or before a step, and not beyond the journal, which may have been
+// restored from a backup: the same for workers and clients.
 inline grpc::Status SendCheckpoint(const Engine& engine, const v1::FetchCheckpointRequest& request,
                                    grpc::ServerWriter<v1::CheckpointChunk>* writer) {
-  if (const auto job = engine.Job(request.job_id()); !job.ok()) return ToGrpc(job.status());
+  const auto job = engine.Job(request.job_id());
+  if (!job.ok()) return ToGrpc(job.status());
   const RunDir run = engine.store().Run(request.job_id());
-  const auto step = run.NewestCheckpoint(request.step());
-  if (!step.ok()) return ToGrpc(step.status());
-  if (!*step)
+  const auto stored = run.NewestSound(std::min(request.step(), job->step()));
+  if (!stored.ok()) return ToGrpc(stored.status());
+  if (!*stored)
     return {grpc::StatusCode::NOT_FOUND,
             "job " + request.job_id() + " has no checkpoint at or before that step yet"};
-  const auto bytes = ReadWholeFile(PosixDisk(), run.checkpoint_path(**step));
-  if (!bytes.ok()) return ToGrpc(bytes.status());
   v1::CheckpointChunk chunk;
-  chunk.set_step(**step);
-  SendInChunks(*bytes, [&](std::string_view piece) {
+  chunk.set_step((*stored)->step);
+  SendInChunks((*stored)->bytes, [&](std::string_view piece) {
     chunk.set_data(piece.data(), piece.size());
     return writer->Write(chunk);
   });

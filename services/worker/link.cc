@@ -1,22 +1,33 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/worker/link.h"
 
+#include <chrono>
 #include <utility>
 
 #include "services/common/rpc.h"
 
 namespace hatchery::worker {
+namespace {
 
-Link::Link(v1::WorkerService::Stub& stub, EventQueue& events)
-    : reader_([this, &stub, &events] { Read(stub, events); }) {}
+constexpr std::chrono::seconds kConnectWait{1};
+
+}  // namespace
+
+Link::Link(std::shared_ptr<grpc::Channel> channel, EventQueue& events)
+    : channel_(std::move(channel)),
+      stub_(v1::WorkerService::NewStub(channel_)),
+      reader_([this, &events] { Read(events); }) {}
 
 Link::~Link() {
   context_.TryCancel();
   reader_.join();
 }
 
-void Link::Read(v1::WorkerService::Stub& stub, EventQueue& events) {
-  stream_ = stub.Session(&context_);
+void Link::Read(EventQueue& events) {
+  // Nobody looks after a channel that no call waits for: it would find a coordinator that is back
+  // seconds later.
+  channel_->WaitForConnected(std::chrono::system_clock::now() + kConnectWait);
+  stream_ = stub_->Session(&context_);
   events.Push(Connected{});
   Received received;
   while (stream_->Read(&received.message)) events.Push(std::exchange(received, {}));

@@ -15,7 +15,7 @@ namespace hatchery::worker {
 // Received a message, then Disconnected, always and last.
 class Link {
  public:
-  Link(v1::WorkerService::Stub& stub, EventQueue& events);
+  Link(std::shared_ptr<grpc::Channel> channel, EventQueue& events);
   // Breaks the stream off if it still stands.
   ~Link();
   Link(const Link&) = delete;
@@ -27,8 +27,10 @@ class Link {
   void CloseSending();
 
  private:
-  void Read(v1::WorkerService::Stub& stub, EventQueue& events);
+  void Read(EventQueue& events);
 
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<v1::WorkerService::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::CoordinatorMessage>> stream_;
   std::thread reader_;

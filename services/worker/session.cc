@@ -173,6 +173,7 @@ void WorkerSession::Take(const v1::Assign& assign) {
     if (!held || !std::holds_alternative<Apply>(running_->work)) Abandon();
   }
   if (!held) replica_.reset();
+  if (!assigned_ || assigned_->job_id() != assign.job_id()) reload_.Succeeded();
   assigned_ = assign;
   ready_ = false;
   close_ = false;

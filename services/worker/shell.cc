@@ -58,9 +58,9 @@ StatusOr<v1::Hello> MakeHello(const WorkerOptions& options) {
 // Carries the session's actions out.
 class Shell {
  public:
-  Shell(const WorkerOptions& options, v1::Hello hello, v1::WorkerService::Stub& stub,
-        Loader& loader, EventQueue& events)
-      : stub_(stub),
+  Shell(const WorkerOptions& options, v1::Hello hello, std::shared_ptr<grpc::Channel> channel,
+        v1::WorkerService::Stub& stub, Loader& loader, EventQueue& events)
+      : channel_(std::move(channel)),
         events_(events),
         session_({std::move(hello), options.coordinator, options.retry_seconds}),
         executor_(stub, loader, options.backend, events) {}
@@ -90,7 +90,7 @@ class Shell {
     return tick ? start_ + std::chrono::milliseconds(*tick) : Clock::now() + std::chrono::hours(1);
   }
 
-  void Perform(const Connect&) { link_ = std::make_unique<Link>(stub_, events_); }
+  void Perform(const Connect&) { link_ = std::make_unique<Link>(channel_, events_); }
   void Perform(const Send& action) {
     if (link_) link_->Send(action.message);
   }
@@ -114,7 +114,7 @@ class Shell {
     }
   }
 
-  v1::WorkerService::Stub& stub_;
+  const std::shared_ptr<grpc::Channel> channel_;
   EventQueue& events_;
   const Clock::time_point start_ = Clock::now();
   WorkerSession session_;
@@ -128,14 +128,14 @@ class Shell {
 
 StatusOr<int> RunWorker(const WorkerOptions& options, EventQueue& events) {
   HATCHERY_ASSIGN_OR_RETURN(v1::Hello hello, MakeHello(options));
-  const std::unique_ptr<v1::WorkerService::Stub> stub =
-      v1::WorkerService::NewStub(OpenChannel(options.coordinator));
+  const std::shared_ptr<grpc::Channel> channel = OpenChannel(options.coordinator);
+  const std::unique_ptr<v1::WorkerService::Stub> stub = v1::WorkerService::NewStub(channel);
   const std::string cache =
       options.cache_directory.empty() ? DefaultCache() : options.cache_directory;
   HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader,
                             Loader::Create(*stub, options.files, cache, options.backend));
   spdlog::info("hatchery-worker {} on {}", HATCHERY_VERSION, hello.device());
-  return Shell(options, std::move(hello), *stub, *loader, events).Run();
+  return Shell(options, std::move(hello), channel, *stub, *loader, events).Run();
 }
 
 }  // namespace hatchery::worker

@@ -1,0 +1,77 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/recovery.h"
+
+#include <algorithm>
+
+#include "services/common/convert.h"
+#include "services/common/job.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+void Pause(JobRecord& record, std::string reason) {
+  record.state = v1::JobState::PAUSED;
+  record.reason = std::move(reason);
+}
+
+// What the journal knows goes before what the catalogue says.
+Status TakeHistory(const JobStore& store, JobHistory history, RecoveredJob& job) {
+  JobRecord& record = job.record;
+  const int32_t priority = record.job.priority();
+  const bool known = !record.job.name().empty();
+  record.job = std::move(history.job);
+  if (known) record.job.set_priority(priority);
+  record.initial_digest = DigestToBytes(history.initial_digest);
+  record.step = static_cast<uint32_t>(history.updates.size());
+  if (!history.updates.empty()) record.latest = history.updates.back();
+  if (history.closing) {
+    record.closing_digest = DigestToBytes(history.closing->digest);
+    AddClosing(*history.closing, record.latest);
+  }
+  HATCHERY_ASSIGN_OR_RETURN(const auto checkpoints, store.Run(record.id).Checkpoints());
+  record.final_checkpoint =
+      std::find(checkpoints.begin(), checkpoints.end(), record.job.steps()) != checkpoints.end();
+  // Without its final checkpoint a closed job still has to be given one by a worker.
+  if (history.closing && record.final_checkpoint) record.state = v1::JobState::FINISHED;
+  job.updates = std::move(history.updates);
+  job.torn_bytes = history.torn_bytes;
+  return {};
+}
+
+}  // namespace
+
+StatusOr<RecoveredJob> RecoverJob(JobStore& store, const std::string& id,
+                                  const v1::JobState* known) {
+  RecoveredJob job;
+  JobRecord& record = job.record;
+  record.id = id;
+  if (known != nullptr) {
+    record.job = known->job();
+    record.state = known->state();
+    record.reason = known->reason();
+    record.submitted_unix_seconds = known->submitted_unix_seconds();
+  }
+  auto history = store.Recover(id);
+  if (history.ok()) {
+    HATCHERY_RETURN_IF_ERROR(TakeHistory(store, std::move(*history), job));
+    if (known == nullptr && record.state != v1::JobState::FINISHED)
+      Pause(record, "the catalogue does not know it; resume it or cancel it");
+    if (known != nullptr && known->step() > record.step)
+      Pause(record, "the journal has " + std::to_string(record.step) + " commits, but " +
+                        std::to_string(known->step()) +
+                        " were announced: restore the journal from a backup, or resume to train "
+                        "the lost steps again");
+  } else if (known == nullptr) {
+    return history.status();
+  } else {
+    Pause(record, history.status().message() +
+                      "; stop the coordinator and run `hatchery fsck --repair` on its data "
+                      "directory, or restore the journal from a backup");
+    record.damaged = true;
+    record.step = known->step();
+  }
+  HATCHERY_ASSIGN_OR_RETURN(record.spec, SpecFromJob(record.job));
+  return job;
+}
+
+}  // namespace hatchery::coordinator
