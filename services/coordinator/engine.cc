@@ -121,7 +121,12 @@ Status Engine::RecoverJob(const std::string& id, const v1::JobState* known) {
     record.final_checkpoint =
         std::find(checkpoints.begin(), checkpoints.end(), record.job.steps()) != checkpoints.end();
     // Without its final checkpoint a closed job still has to be given one by a worker.
-    if (history->closing && record.final_checkpoint) record.state = v1::JobState::FINISHED;
+    // Nor is a job finished whose closing record or final checkpoint has been lost since: both are
+    // made again.
+    if (history->closing && record.final_checkpoint)
+      record.state = v1::JobState::FINISHED;
+    else if (record.state == v1::JobState::FINISHED)
+      record.state = v1::JobState::QUEUED;
     updates_[id] = std::move(history->updates);
     spdlog::info("job {} recovered at step {}{}", id, record.step,
                  history->torn_bytes == 0 ? ""
