@@ -33,9 +33,10 @@ void RunCheck::Report(const std::string& path, State state, std::string text,
   (*report_)(FileReport{path, state, std::move(text), byte, step});
 }
 
-// Messages name their file; reports do so already.
-std::string RunCheck::WithoutPath(const Status& status, const std::string& path) const {
-  const std::string& text = status.message();
+// Messages name their file and a remedy; reports do so themselves.
+std::string RunCheck::Cause(const Status& status, const std::string& path) const {
+  std::string text = status.message();
+  text = text.substr(0, text.rfind("; restore the file from a copy"));
   if (!text.starts_with(path)) return text;
   const size_t begin = text.find_first_not_of(": ", path.size());
   return begin == std::string::npos ? text : text.substr(begin);
@@ -59,7 +60,7 @@ Status RunCheck::CheckJournal() {
     if (scan.ok())
       scan_ = std::move(*scan);
     else
-      Add(State::kDamaged, WithoutPath(scan.status(), run_->journal_path()) + "; left alone");
+      Add(State::kDamaged, Cause(scan.status(), run_->journal_path()) + "; left alone");
   } else if (checkpoints_.empty() && options_->known_job == nullptr) {
     Report(run_->path(), State::kLeftover, "no journal: a crash came before the run was created");
     return {};
@@ -89,8 +90,7 @@ std::string RunCheck::DescribeJournal() const {
 
 // The header is damaged or the whole journal is missing.
 Status RunCheck::CheckHeader() {
-  const std::string cause =
-      scan_ ? WithoutPath(scan_->damage, run_->journal_path()) : "it is missing";
+  const std::string cause = scan_ ? Cause(scan_->damage, run_->journal_path()) : "it is missing";
   if (!options_->repair) {
     Add(State::kDamaged, cause, 0, 0);
     return {};
@@ -134,7 +134,7 @@ Status RunCheck::CheckRecords() {
                                 ? "an incomplete record of " + std::to_string(scan_->torn_bytes) +
                                       " bytes at byte " + std::to_string(scan_->good_end) +
                                       ", a write that was cut short"
-                                : WithoutPath(scan_->damage, run_->journal_path());
+                                : Cause(scan_->damage, run_->journal_path());
   return CutOrReport(cause, scan_->good_end, scan_->commits());
 }
 
@@ -223,8 +223,7 @@ std::optional<core::Digest> RunCheck::DigestAt(uint32_t step) const {
 }
 
 std::string RunCheck::Fault(const Stored& stored) const {
-  if (!stored.status.ok())
-    return WithoutPath(stored.status, run_->checkpoint_path(stored.file_step));
+  if (!stored.status.ok()) return Cause(stored.status, run_->checkpoint_path(stored.file_step));
   if (stored.step != stored.file_step)
     return "it is of step " + std::to_string(stored.step) + ", not of the step in its name";
   if (!scan_ || !scan_->has_header) return "";

@@ -61,7 +61,7 @@ class RunCheck {
 
   void Report(const std::string& path, State state, std::string text,
               std::optional<uint64_t> byte = {}, std::optional<uint32_t> step = {}) const;
-  std::string WithoutPath(const Status& status, const std::string& path) const;
+  std::string Cause(const Status& status, const std::string& path) const;
 
   // The journal. Each adds what it finds to journal_report_.
   Status CheckJournal();

@@ -188,8 +188,9 @@ Status Verify(Disk& disk, const std::string& copy) {
 
 }  // namespace
 
-StatusOr<BackupResult> Backup(Disk& disk, const std::string& from, const std::string& to,
+StatusOr<BackupResult> Backup(Disk& disk, const std::string& source, const std::string& target,
                               const std::function<void(const CopiedFile&)>& on_file) {
+  const std::string from = DirectoryName(source), to = DirectoryName(target);
   HATCHERY_ASSIGN_OR_RETURN(const StoredDir kind, KindOf(disk, from));
   HATCHERY_RETURN_IF_ERROR(CheckFree(disk, to));
   const std::string partial = to + ".partial";

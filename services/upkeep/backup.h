@@ -23,11 +23,12 @@ struct BackupResult {
   uint64_t files = 0, bytes = 0, jobs = 0, left_out = 0;
 };
 
-// Copies `from` to the new directory `to`, which appears, checked by Fsck, whole or not at all.
-// A journal is copied to the end of its last whole record, each record verified on the way; one
-// that is damaged ends the backup (kDataLoss). A damaged checkpoint is left out: the journal makes
-// it again. The copy is a directory of the same kind: a coordinator or trainer goes on from it.
-StatusOr<BackupResult> Backup(Disk& disk, const std::string& from, const std::string& to,
+// Copies the directory `source` to the new one `target`, which appears, checked by Fsck, whole or
+// not at all. A journal is copied to the end of its last whole record, each record verified on the
+// way; one that is damaged ends the backup (kDataLoss). A damaged checkpoint is left out: the
+// journal makes it again. The copy is a directory of the same kind: a coordinator or trainer goes
+// on from it.
+StatusOr<BackupResult> Backup(Disk& disk, const std::string& source, const std::string& target,
                               const std::function<void(const CopiedFile&)>& on_file);
 
 }  // namespace hatchery

@@ -6,7 +6,8 @@
 
 namespace hatchery {
 
-StatusOr<FsckResult> Fsck(Disk& disk, const std::string& directory, const FsckOptions& options) {
+StatusOr<FsckResult> Fsck(Disk& disk, const std::string& path, const FsckOptions& options) {
+  const std::string directory = DirectoryName(path);
   HATCHERY_ASSIGN_OR_RETURN(const StoredDir kind, KindOf(disk, directory));
   const DirectoryLocks locks = TakeLocks(disk, directory, kind, options.repair);
   if (options.repair && !locks.in_use.ok())

@@ -25,8 +25,9 @@ struct FsckResult {
   bool healthy() const { return damaged == 0; }
 };
 
-// Checks `directory`; an error means that it could not be checked. While somebody uses it nothing
-// is changed: repair is refused (kFailedPrecondition), and what is being written is no damage.
-StatusOr<FsckResult> Fsck(Disk& disk, const std::string& directory, const FsckOptions& options);
+// Checks the directory `path`; an error means that it could not be checked. While somebody uses it
+// nothing is changed: repair is refused (kFailedPrecondition), and what is being written is no
+// damage.
+StatusOr<FsckResult> Fsck(Disk& disk, const std::string& path, const FsckOptions& options);
 
 }  // namespace hatchery

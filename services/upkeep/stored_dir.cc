@@ -31,6 +31,11 @@ void Take(Disk& disk, const std::string& directory, const std::string& who, bool
 
 }  // namespace
 
+std::string DirectoryName(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 StatusOr<StoredDir> KindOf(Disk& disk, const std::string& directory) {
   if (disk.Exists(directory + "/jobs") || disk.Exists(directory + "/catalogue.sqlite"))
     return StoredDir::kDataDir;

@@ -10,6 +10,9 @@
 
 namespace hatchery {
 
+// The path without slashes at its end: names are made of it by appending.
+std::string DirectoryName(std::string path);
+
 enum class StoredDir {
   kRun,      // of `hatchery train` or `hatchery fetch`, or one job's of a coordinator
   kDataDir,  // a coordinator's

@@ -56,14 +56,9 @@ class Soak : public Cluster {
   int Below(int end) { return static_cast<int>(random_() % static_cast<uint64_t>(end)); }
   void SleepBelow(int most) { std::this_thread::sleep_for(milliseconds(Below(most))); }
 
-  // The coordinator of this round; unlike Cluster's, one may have died here before.
-  void StartTheCoordinator() {
-    coordinator_.emplace(StartCoordinator());
-    ++starts_;
-  }
+  void StartTheCoordinator() { coordinator_.emplace(StartCoordinator()); }
   void StartWorkerNumber(size_t i) {
     workers_[i].emplace(StartWorker(std::string("w").append(std::to_string(i))));
-    ++starts_;
   }
 
   // The job's state, noting how far a client has seen it; nothing while nobody answers.
@@ -106,12 +101,27 @@ class Soak : public Cluster {
     EXPECT_NE(fsck.out.find("finished with digest " + digest_), std::string::npos) << fsck.out;
   }
 
+  // A submission that the coordinator's death interrupts. What a client was told is so; what it was
+  // not told may or may not be, and is submitted again.
+  std::string SubmitUnderFire() {
+    Process submit({"hatchery", "submit", Path("soak.yaml"), "--coordinator", Address(), "--json"},
+                   Path("submit"));
+    SleepBelow(100);
+    coordinator_->Kill();
+    ++kills_.coordinators;
+    StartTheCoordinator();
+    if (submit.Wait(std::chrono::seconds(30)) != 0) return Submit("soak.yaml");
+    const std::string id = nlohmann::json::parse(submit.Out()).at("job_id");
+    EXPECT_TRUE(Observe(id).has_value());
+    return id;
+  }
+
   void ClusterRound() {
     std::filesystem::remove_all(Path("data"));
     seen_ = 0;
     StartTheCoordinator();
     for (size_t i = 0; i < std::size(workers_); ++i) StartWorkerNumber(i);
-    const std::string id = Submit("soak.yaml");
+    const std::string id = Below(3) == 0 ? SubmitUnderFire() : Submit("soak.yaml");
     int kills = 1 + Below(kMostKills);
     Await(
         "the job to be finished",
@@ -151,7 +161,6 @@ class Soak : public Cluster {
   std::string digest_;  // of one undisturbed process
   std::optional<Process> coordinator_, workers_[2];
   Kills kills_;
-  int starts_ = 0;
   uint32_t seen_ = 0;  // the furthest step that a client has heard of
 };
 
