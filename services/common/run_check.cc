@@ -23,7 +23,6 @@ Status RunCheck::Check() {
   HATCHERY_RETURN_IF_ERROR(CheckJournal());
   for (const Stored& stored : checkpoints_) HATCHERY_RETURN_IF_ERROR(CheckCheckpoint(stored));
   CheckFinalCheckpoint();
-  HATCHERY_RETURN_IF_ERROR(CheckInitial());
   HATCHERY_RETURN_IF_ERROR(CheckLeftovers(run_->path()));
   return CheckLeftovers(run_->path() + "/checkpoints");
 }
@@ -72,6 +71,7 @@ Status RunCheck::CheckJournal() {
   if (!scan_ || !scan_->has_header) HATCHERY_RETURN_IF_ERROR(CheckHeader());
   if (scan_ && scan_->has_header) {
     HATCHERY_RETURN_IF_ERROR(CheckRecords());
+    HATCHERY_RETURN_IF_ERROR(CheckInitial());  // a replay starts from it
     if (options_->new_replica) HATCHERY_RETURN_IF_ERROR(Prove());
     CheckAnnounced();
     if (journal_report_.state == State::kOk)
@@ -273,7 +273,7 @@ void RunCheck::CheckFinalCheckpoint() const {
 // ---- Other files -------------------------------------------------------------------------------
 
 Status RunCheck::CheckInitial() {
-  if (!scan_ || !scan_->has_header || scan_->header.job.initial_sha256().empty()) return {};
+  if (scan_->header.job.initial_sha256().empty()) return {};
   const std::string& sha256 = scan_->header.job.initial_sha256();
   const std::string path = run_->initial_path();
   const auto bytes = ReadWholeFile(*disk_, path);

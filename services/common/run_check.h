@@ -63,10 +63,11 @@ class RunCheck {
               std::optional<uint64_t> byte = {}, std::optional<uint32_t> step = {}) const;
   std::string Cause(const Status& status, const std::string& path) const;
 
-  // The journal. Each adds what it finds to journal_report_.
+  // The journal, and what a replay needs. What is found goes to journal_report_.
   Status CheckJournal();
   Status CheckHeader();
   Status CheckRecords();
+  Status CheckInitial();
   Status Prove();
   void CheckAnnounced();
   Status CutOrReport(const std::string& cause, uint64_t offset, uint32_t commits);
@@ -80,7 +81,6 @@ class RunCheck {
   std::string Fault(const Stored& stored) const;
   std::optional<core::Digest> DigestAt(uint32_t step) const;
   void CheckFinalCheckpoint() const;
-  Status CheckInitial();
   Status CheckLeftovers(const std::string& directory);
 
   Disk* disk_;

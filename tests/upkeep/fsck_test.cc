@@ -249,6 +249,35 @@ TEST_F(FsckTest, ADirectoryInUseIsLeftAlone) {
   EXPECT_EQ(Read(Journal("damaged")), bytes);
 }
 
+// The weights that a job starts from are in no journal: they come back from the uploaded files.
+TEST_F(FsckTest, InitialWeights) {
+  const std::string bytes = Read(Checkpoint("finished", 12));
+  v1::Job job = SmallJob();
+  job.set_initial_digest(digest_);
+  job.set_initial_sha256(ToHex(Sha256Of(bytes)));
+  const RunDir run(PosixDisk(), Path("second"));
+  ASSERT_TRUE(run.Create().ok());
+  Write(run.initial_path(), bytes);
+  const JournalHeader header{job, *ParseDigest(digest_), "test"};
+  ASSERT_TRUE(JournalWriter::Create(PosixDisk(), run.journal_path(), header).ok());
+  EXPECT_TRUE(Check("second", false, true).result.healthy());
+
+  FlipBit(run.initial_path(), bytes.size() - 9, 3);
+  EXPECT_THAT(Check("second").text, HasSubstr("has not the SHA-256 that the job names"));
+  EXPECT_FALSE(Check("second", true).result.healthy());
+  std::filesystem::create_directories(Path("files"));
+  Write(Path("files") + "/" + job.initial_sha256(), bytes);
+  std::vector<State> states;
+  RunCheckOptions options;
+  options.repair = true;
+  options.new_replica = CpuReplica;
+  options.files_directory = Path("files");
+  const ReportSink report = [&](const FileReport& file) { states.push_back(file.state); };
+  ASSERT_TRUE(RunCheck(PosixDisk(), run, options, report).Check().ok());
+  EXPECT_THAT(states, testing::ElementsAre(State::kRepaired, State::kOk));  // then the journal
+  EXPECT_TRUE(Check("second", false, true).result.healthy());
+}
+
 TEST_F(FsckTest, AJournalOfAnotherVersionIsLeftAlone) {
   std::string bytes = Read(Journal("finished"));
   bytes[8] = 9;
