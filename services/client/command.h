@@ -24,6 +24,8 @@ void AddSampleCommand(CLI::App& app);
 void AddDigestCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 void AddReplayCommand(CLI::App& app);
+void AddFsckCommand(CLI::App& app);
+void AddBackupCommand(CLI::App& app);
 void AddSubmitCommand(CLI::App& app);
 // jobs, watch, pause, resume, cancel, workers, events, fetch.
 void AddOnlineCommands(CLI::App& app);

@@ -30,6 +30,8 @@ int main(int argc, char** argv) {
   hatchery::AddEvalCommand(app);
   hatchery::AddSampleCommand(app);
   hatchery::AddReplayCommand(app);
+  hatchery::AddFsckCommand(app);
+  hatchery::AddBackupCommand(app);
   hatchery::AddDigestCommand(app);
   hatchery::AddDataCommand(app);
   hatchery::AddSubmitCommand(app);

@@ -19,7 +19,7 @@ StatusOr<std::unique_ptr<JournalReader>> JournalReader::Open(Disk& disk, const s
 
 Status JournalReader::Corrupt(uint64_t at, const std::string& what) const {
   return DataLoss(path_ + ": record " + std::to_string(records_) + " at byte " +
-                  std::to_string(at) + " is damaged: " + what + "; restore the file from a copy");
+                  std::to_string(at) + " is damaged: " + what + "; restore the file from a copy, or see hatchery fsck");
 }
 
 Status JournalReader::ReadHeader() {

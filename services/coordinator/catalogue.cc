@@ -3,10 +3,13 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <functional>
 
 namespace hatchery::coordinator {
 namespace {
+
+constexpr int kBusyMilliseconds = 5000;
 
 // Messages are stored as protobuf in `body`; the other columns are for order and for people with a
 // SQLite shell.
@@ -89,11 +92,46 @@ StatusOr<std::unique_ptr<Catalogue>> Catalogue::Open(const std::string& path) {
   return catalogue;
 }
 
+StatusOr<std::unique_ptr<Catalogue>> Catalogue::OpenToRead(const std::string& path) {
+  sqlite3* database = nullptr;
+  const int code = sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READONLY, nullptr);
+  std::unique_ptr<Catalogue> catalogue(new Catalogue(database));
+  if (code != SQLITE_OK) return ErrorOf(database, "opening " + path);
+  sqlite3_busy_timeout(database, kBusyMilliseconds);
+  return catalogue;
+}
+
 Catalogue::~Catalogue() { sqlite3_close(database_); }
 
 Status Catalogue::Execute(const char* sql) {
   if (sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) == SQLITE_OK) return {};
   return ErrorOf(database_, "making its tables");
+}
+
+Status Catalogue::CheckIntegrity() {
+  std::string verdict;
+  Statement statement(database_, "PRAGMA integrity_check(1)");
+  HATCHERY_RETURN_IF_ERROR(statement.Run("checking it", [&] { verdict = statement.TextAt(0); }));
+  if (verdict == "ok") return {};
+  std::replace(verdict.begin(), verdict.end(), '\n', ' ');
+  return DataLoss("the catalogue: " + verdict);
+}
+
+Status Catalogue::CopyTo(const std::string& path) {
+  sqlite3* copy = nullptr;
+  int code = sqlite3_open(path.c_str(), &copy);
+  const std::unique_ptr<sqlite3, decltype(&sqlite3_close)> closer(copy, sqlite3_close);
+  if (code != SQLITE_OK) return ErrorOf(copy, "creating " + path);
+  sqlite3_backup* backup = sqlite3_backup_init(copy, "main", database_, "main");
+  if (backup == nullptr) return ErrorOf(copy, "copying to " + path);
+  // All at once: a read transaction of a few milliseconds, in which the coordinator can still
+  // write.
+  do {
+    code = sqlite3_backup_step(backup, -1);
+    if (code == SQLITE_BUSY || code == SQLITE_LOCKED) sqlite3_sleep(50);
+  } while (code == SQLITE_BUSY || code == SQLITE_LOCKED);
+  sqlite3_backup_finish(backup);
+  return code == SQLITE_DONE ? Status() : ErrorOf(copy, "copying to " + path);
 }
 
 Status Catalogue::PutJob(const v1::JobState& job) {

@@ -19,6 +19,8 @@ namespace hatchery::coordinator {
 class Catalogue {
  public:
   static StatusOr<std::unique_ptr<Catalogue>> Open(const std::string& path);
+  // For readers, beside a coordinator that may be running: changes nothing.
+  static StatusOr<std::unique_ptr<Catalogue>> OpenToRead(const std::string& path);
   ~Catalogue();
   Catalogue(const Catalogue&) = delete;
   Catalogue& operator=(const Catalogue&) = delete;
@@ -36,6 +38,11 @@ class Catalogue {
   Status PutWorker(const v1::WorkerState& worker);
   // Every session that ever contributed, the newest `most`.
   StatusOr<std::vector<v1::WorkerState>> Workers(uint32_t most);
+
+  // kDataLoss, naming the first fault, if the database's own check finds one.
+  Status CheckIntegrity();
+  // Copies the catalogue as it is now to the file `path`, which must not exist.
+  Status CopyTo(const std::string& path);
 
  private:
   explicit Catalogue(sqlite3* database) : database_(database) {}

@@ -1,8 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/recovery.h"
 
-#include <algorithm>
-
 #include "services/common/convert.h"
 #include "services/common/job.h"
 
@@ -28,11 +26,16 @@ Status TakeHistory(const JobStore& store, JobHistory history, RecoveredJob& job)
     record.closing_digest = DigestToBytes(history.closing->digest);
     AddClosing(*history.closing, record.latest);
   }
-  HATCHERY_ASSIGN_OR_RETURN(const auto checkpoints, store.Run(record.id).Checkpoints());
-  record.final_checkpoint =
-      std::find(checkpoints.begin(), checkpoints.end(), record.job.steps()) != checkpoints.end();
-  // Without its final checkpoint a closed job still has to be given one by a worker.
-  if (history.closing && record.final_checkpoint) record.state = v1::JobState::FINISHED;
+  if (history.closing) {
+    HATCHERY_ASSIGN_OR_RETURN(const auto newest, store.Run(record.id).NewestSound());
+    record.final_checkpoint = newest && newest->step == record.job.steps();
+  }
+  // A closed job without a sound final checkpoint has to be given one by a worker, and a finished
+  // one that has lost its closing record or that file is made whole again.
+  if (history.closing && record.final_checkpoint)
+    record.state = v1::JobState::FINISHED;
+  else if (record.state == v1::JobState::FINISHED)
+    record.state = v1::JobState::QUEUED;
   job.updates = std::move(history.updates);
   job.torn_bytes = history.torn_bytes;
   return {};

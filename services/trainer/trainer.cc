@@ -104,7 +104,8 @@ Status Trainer::CatchUp(uint32_t step) {
 Status Trainer::Run(std::stop_token stop) {
   if (journal_->closed()) {
     Note(run_.path() + " is finished at step " + std::to_string(step()));
-    return {};
+    // Somebody may have lost it since.
+    return disk_->Exists(run_.checkpoint_path(step())) ? Status() : StoreCheckpointIfDue();
   }
   const Status status = RunToTheEnd(stop);
   if (status.code() != StatusCode::kCancelled) return status;

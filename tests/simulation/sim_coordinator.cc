@@ -1,0 +1,277 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/sim_coordinator.h"
+
+#include <algorithm>
+
+#include "services/common/checkpoint.h"
+#include "services/common/convert.h"
+#include "services/common/job.h"
+#include "services/common/sha256.h"
+#include "tests/simulation/sim_worker.h"
+
+namespace hatchery::simulation {
+
+using namespace coordinator;  // NOLINT: this is its shell
+
+SimCoordinator::SimCoordinator(World& world) : world_(world) {
+  CoreOptions options;
+  options.audit_share = world.plan.audit_share;
+  options.audit_seed = static_cast<uint32_t>(world.random.Next());
+  core_ = std::make_unique<Core>(options);
+}
+
+StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
+  std::unique_ptr<SimCoordinator> process(new SimCoordinator(world));
+  HATCHERY_ASSIGN_OR_RETURN(process->store_, JobStore::Open(world.disk, world.directory));
+  process->referee_ = std::make_unique<Referee>(world.disk, *process->store_,
+                                                BackendOptions{.name = "cpu", .threads = 1});
+  HATCHERY_ASSIGN_OR_RETURN(const auto ids, process->store_->JobIds());
+  // Ids of workers must not come twice, for the log's sake.
+  process->next_worker_ = world.life() * 1000 + 1;
+  for (const std::string& id : ids) {
+    const auto known = std::find_if(world.catalogue.begin(), world.catalogue.end(),
+                                    [&](const v1::JobState& job) { return job.job_id() == id; });
+    auto job = RecoverJob(*process->store_, id,
+                          known == world.catalogue.end() ? nullptr : &*known);
+    HATCHERY_RETURN_IF_ERROR(job.status());
+    world.Trace("recovered job " + id + " at step " + std::to_string(job->record.step) +
+                (job->record.reason.empty() ? "" : ": " + job->record.reason));
+    process->recovered_.push_back(std::move(*job));
+  }
+  return process;
+}
+
+void SimCoordinator::Begin() {
+  for (RecoveredJob& job : recovered_) Do(core_->JobRecovered(Clock(), std::move(job.record)));
+  recovered_.clear();
+  Tick();
+}
+
+void SimCoordinator::Later(int64_t milliseconds, std::function<void()> run) {
+  world_.After(milliseconds, [this, &world = world_, life = world_.life(), run = std::move(run)] {
+    if (world.life() == life && world.coordinator() == this) run();
+  });
+}
+
+void SimCoordinator::Tick() {
+  Do(core_->Tick(Clock()));
+  JudgeOffers();
+  Later(100, [this] { Tick(); });
+}
+
+// ---- Workers -----------------------------------------------------------------------------------
+
+void SimCoordinator::Connected(const StreamPtr& stream) {
+  stream->id = std::string("w").append(std::to_string(next_worker_++));
+  streams_[stream->id] = stream;
+  Do(core_->WorkerConnected(Clock(), stream->id, 0));
+}
+
+void SimCoordinator::Said(const StreamPtr& stream, const v1::WorkerMessage& message) {
+  if (streams_.contains(stream->id)) Do(core_->WorkerSaid(Clock(), stream->id, message));
+}
+
+void SimCoordinator::Disconnected(const StreamPtr& stream, const std::string& reason) {
+  stream->coordinator_open = false;
+  if (streams_.erase(stream->id) == 1) Do(core_->WorkerDisconnected(Clock(), stream->id, reason));
+}
+
+StatusOr<std::string> SimCoordinator::FetchCheckpoint(const std::string& job) const {
+  const auto state = core_->Job(job);
+  if (!state) return NotFound("no job " + job);
+  HATCHERY_ASSIGN_OR_RETURN(const auto stored, store_->Run(job).NewestSound(state->step()));
+  if (!stored) return NotFound("no checkpoint yet");
+  return stored->bytes;
+}
+
+StatusOr<std::vector<v1::Commit>> SimCoordinator::FetchCommits(const std::string& job,
+                                                               uint32_t from) const {
+  const auto state = core_->Job(job);
+  if (!state) return NotFound("no job " + job);
+  std::vector<v1::Commit> commits;
+  HATCHERY_ASSIGN_OR_RETURN(const auto journal,
+                            JournalReader::Open(world_.disk, store_->Run(job).journal_path()));
+  JournalRecord record;
+  while (journal->next_step() < state->step()) {
+    HATCHERY_ASSIGN_OR_RETURN(const auto outcome, journal->Next(record));
+    if (outcome != JournalReader::Outcome::kRecord) return DataLoss("the journal ends too soon");
+    const auto* commit = std::get_if<CommitRecord>(&record);
+    if (commit != nullptr && commit->commit.step >= from)
+      commits.push_back(CommitToProto(commit->commit, commit->digest_before));
+  }
+  return commits;
+}
+
+void SimCoordinator::Offer(const std::string& job, uint32_t step, std::string bytes) {
+  const auto checkpoint = DecodeCheckpoint(bytes, "an offered checkpoint");
+  if (!checkpoint.ok() || checkpoint->step != step)
+    return Do(core_->CheckpointFailed(Clock(), job, step, InvalidArgument("malformed")));
+  const Sha256Hash hash = Sha256Of(bytes);
+  offers_.push_back({job, step, std::move(bytes), {hash.begin(), hash.end()}});
+  Do(core_->CheckpointOffered(Clock(), job, step, DigestToBytes(checkpoint->digest),
+                              offers_.back().sha256));
+  JudgeOffers();
+}
+
+void SimCoordinator::JudgeOffers() {
+  for (size_t left = offers_.size(); left > 0; --left) {
+    Offered offer = std::move(offers_.front());
+    offers_.pop_front();
+    const Core::Belief belief = core_->CheckpointBelief(offer.job, offer.step, offer.sha256);
+    if (belief == Core::Belief::kOpen) {
+      offers_.push_back(std::move(offer));
+    } else if (belief == Core::Belief::kRefuted) {
+      Do(core_->CheckpointFailed(Clock(), offer.job, offer.step, DataLoss("refuted")));
+    } else if (belief == Core::Belief::kBelieved) {
+      const auto checkpoint = DecodeCheckpoint(offer.bytes, "believed");
+      if (checkpoint->weights != world_.lab.truth()[offer.step]->bytes)
+        world_.Fail("a wrong checkpoint of step " + std::to_string(offer.step) + " was believed");
+      const uint32_t keep = core_->Job(offer.job)->job().checkpoints_kept();
+      const Status stored = store_->Run(offer.job).StoreCheckpoint(offer.step, offer.bytes, keep);
+      Do(stored.ok() ? core_->CheckpointStored(Clock(), offer.job, offer.step)
+                     : core_->CheckpointFailed(Clock(), offer.job, offer.step, stored));
+    }
+  }
+}
+
+// ---- People ------------------------------------------------------------------------------------
+
+void SimCoordinator::Submit() {
+  JobRecord record;
+  const auto id = store_->NewId();
+  if (!id.ok()) return;
+  const auto digest = store_->Create(*id, world_.lab.job());
+  if (!digest.ok()) return world_.Trace("submission failed: " + digest.status().message());
+  record.id = *id;
+  record.job = world_.lab.job();
+  record.spec = world_.lab.spec();
+  record.initial_digest = DigestToBytes(*digest);
+  Do(core_->JobSubmitted(Clock(), std::move(record)));
+}
+
+std::optional<v1::JobState> SimCoordinator::Job() const {
+  const auto jobs = core_->Jobs();
+  if (jobs.empty()) return std::nullopt;
+  return jobs.front();
+}
+
+Status SimCoordinator::Pause() {
+  auto actions = core_->Pause(Clock(), Job()->job_id());
+  if (actions.ok()) Do(*actions);
+  return actions.status();
+}
+
+Status SimCoordinator::Resume() {
+  auto actions = core_->Resume(Clock(), Job()->job_id());
+  if (actions.ok()) Do(*actions);
+  return actions.status();
+}
+
+// ---- What the core says ------------------------------------------------------------------------
+
+void SimCoordinator::Do(const Core::Actions& actions) {
+  for (const Action& action : actions) std::visit([this](const auto& a) { Do(a); }, action);
+}
+
+void SimCoordinator::Do(const Send& action) {
+  const auto at = streams_.find(action.worker);
+  if (at == streams_.end()) return;
+  if (action.message.has_commit()) CheckAnnounced(action.message.commit());
+  const StreamPtr stream = at->second;
+  world_.Carry(stream, true, !action.message.has_welcome() && !action.message.has_assign(),
+               [&world = world_, stream, message = action.message] {
+                 world.worker(stream->worker).Received(stream, message);
+               });
+}
+
+void SimCoordinator::CheckAnnounced(const v1::Commit& commit) {
+  const CommitRecord& truth = world_.lab.commits()[commit.step()];
+  if (commit.SerializeAsString() !=
+      CommitToProto(truth.commit, truth.digest_before).SerializeAsString())
+    world_.Fail("commit " + std::to_string(commit.step()) + " is not the one-process run's");
+  const auto end = world_.commit_ends.find(commit.step());
+  const auto durable =
+      world_.disk.DurableBytes(store_->Run(Job()->job_id()).journal_path()).size();
+  if (!world_.lied && (end == world_.commit_ends.end() || durable < end->second))
+    world_.Fail("commit " + std::to_string(commit.step()) + " was announced before it was durable");
+}
+
+void SimCoordinator::Do(const CloseWorker& action) {
+  const auto at = streams_.find(action.worker);
+  if (at == streams_.end()) return;
+  const StreamPtr stream = at->second;
+  stream->coordinator_open = false;
+  streams_.erase(at);
+  world_.Carry(stream, true, false, [&world = world_, stream, status = action.status] {
+    world.CloseAtWorker(stream, status);
+  });
+}
+
+void SimCoordinator::Do(const Append& action) {
+  if (world_.bug == Bug::kEarlyAnnounce)
+    Later(0, [this, action] { Do(core_->Appended(Clock(), action.job)); });
+  appends_.push_back(action);
+  WriteNext();
+}
+
+void SimCoordinator::WriteNext() {
+  if (writing_ || appends_.empty()) return;
+  writing_ = true;
+  Later(world_.random.Between(1, 30), [this] {
+    const Append append = std::move(appends_.front());
+    appends_.pop_front();
+    const Status status = store_->Append(append.job, append.record);
+    Written(append, status);
+    writing_ = false;
+    if (world_.bug != Bug::kEarlyAnnounce)
+      Do(status.ok() ? core_->Appended(Clock(), append.job)
+                     : core_->AppendFailed(Clock(), append.job, status));
+    WriteNext();
+  });
+}
+
+void SimCoordinator::Written(const Append& append, const Status& status) {
+  if (!status.ok()) return world_.Trace("append failed: " + status.message());
+  const auto* commit = std::get_if<CommitRecord>(&append.record);
+  if (commit == nullptr) {
+    if (!(std::get<ClosingRecord>(append.record) == world_.lab.closing()))
+      world_.Fail("the run was closed with another digest or held-out measure");
+    return;
+  }
+  const uint32_t step = commit->commit.step;
+  if (!(*commit == world_.lab.commits()[step]))
+    world_.Fail("commit " + std::to_string(step) + " was made that is not the one-process run's");
+  const auto file = world_.disk.OpenRead(store_->Run(append.job).journal_path());
+  if (file.ok()) world_.commit_ends[step] = *(*file)->Size();
+}
+
+void SimCoordinator::Do(const AskReferee& action) {
+  Later(world_.random.Between(5, 500), [this, action] {
+    const auto finding = referee_->Judge(action, {});
+    Do(core_->RefereeSaid(Clock(), action.job, action.step, action.shard, finding));
+  });
+}
+
+void SimCoordinator::Do(const LogEvent& action) {
+  const v1::Event& event = action.event;
+  world_.Saw(event.kind());
+  world_.Trace("coordinator: " + event.worker_id() + " step " + std::to_string(event.step()) + " " +
+               event.kind() + ": " + event.message());
+  if (event.kind() != "quarantined" && event.kind() != "expelled") return;
+  const auto at = streams_.find(event.worker_id());
+  if (at != streams_.end() && !world_.worker(at->second->worker).suspect())
+    world_.Fail("an honest worker was " + event.kind() + ": " + event.message());
+}
+
+void SimCoordinator::Do(const JobChanged& action) {
+  const auto state = core_->Job(action.job);
+  if (!state) return;
+  world_.catalogue_before = world_.catalogue;
+  auto& catalogue = world_.catalogue;
+  const auto at = std::find_if(catalogue.begin(), catalogue.end(), [&](const v1::JobState& job) {
+    return job.job_id() == action.job;
+  });
+  (at == catalogue.end() ? catalogue.emplace_back() : *at) = *state;
+}
+
+}  // namespace hatchery::simulation

@@ -1,0 +1,81 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// The coordinator's process, from start to death: what engine.cc does with threads and sockets,
+// done with simulated time.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "services/coordinator/core.h"
+#include "services/coordinator/job_store.h"
+#include "services/coordinator/recovery.h"
+#include "services/coordinator/referee.h"
+#include "tests/simulation/world.h"
+
+namespace hatchery::simulation {
+
+class SimCoordinator {
+ public:
+  // Recovers what the disk holds; an error if it does not let it start.
+  static StatusOr<std::unique_ptr<SimCoordinator>> Start(World& world);
+  // Once the world knows it.
+  void Begin();
+
+  void Connected(const StreamPtr& stream);
+  void Said(const StreamPtr& stream, const v1::WorkerMessage& message);
+  void Disconnected(const StreamPtr& stream, const std::string& reason);
+
+  // Calls beside the stream.
+  StatusOr<std::string> FetchCheckpoint(const std::string& job) const;
+  StatusOr<std::vector<v1::Commit>> FetchCommits(const std::string& job, uint32_t from) const;
+  void Offer(const std::string& job, uint32_t step, std::string bytes);
+
+  // People.
+  void Submit();
+  Status Pause();
+  Status Resume();
+  std::optional<v1::JobState> Job() const;
+
+  void JumpClock(int64_t milliseconds) { clock_offset_ += milliseconds; }
+  const coordinator::JobStore& store() const { return *store_; }
+
+ private:
+  struct Offered {
+    std::string job;
+    uint32_t step;
+    std::string bytes, sha256;
+  };
+  explicit SimCoordinator(World& world);
+  int64_t Clock() const { return world_.now() + clock_offset_; }
+  // Runs later in this process, if it still lives.
+  void Later(int64_t milliseconds, std::function<void()> run);
+  void Do(const coordinator::Core::Actions& actions);
+  void Do(const coordinator::Send& action);
+  void Do(const coordinator::CloseWorker& action);
+  void Do(const coordinator::Append& action);
+  void Do(const coordinator::AskReferee& action);
+  void Do(const coordinator::LogEvent& action);
+  void Do(const coordinator::JobChanged& action);
+  void WriteNext();
+  void Written(const coordinator::Append& append, const Status& status);
+  void JudgeOffers();
+  void Tick();
+  void CheckAnnounced(const v1::Commit& commit);
+
+  World& world_;
+  int64_t clock_offset_ = 1'000'000;
+  std::unique_ptr<coordinator::JobStore> store_;
+  std::unique_ptr<coordinator::Core> core_;
+  std::unique_ptr<coordinator::Referee> referee_;
+  std::map<std::string, StreamPtr> streams_;
+  std::deque<coordinator::Append> appends_;
+  bool writing_ = false;
+  std::deque<Offered> offers_;
+  std::vector<coordinator::RecoveredJob> recovered_;
+  uint64_t next_worker_ = 1;
+};
+
+}  // namespace hatchery::simulation
