@@ -2,6 +2,7 @@
 #include "kernels/gang.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 namespace hatchery {
@@ -160,6 +161,24 @@ GangOutcome DoShare(Replica& replica, const GangTask& task, uint32_t member, uin
 
 std::unique_ptr<Replica> GangOf(std::unique_ptr<GangMembers> members) {
   return std::make_unique<GangReplica>(std::move(members));
+}
+
+StatusOr<std::vector<int>> ParseDevices(const std::string& text) {
+  std::vector<int> devices;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    const std::string word = text.substr(at, end - at);
+    int device = -1;
+    const auto [last, error] = std::from_chars(word.data(), word.data() + word.size(), device);
+    if (error != std::errc() || last != word.data() + word.size() || device < 0)
+      return InvalidArgument("--devices " + text + ": '" + word +
+                             "' is not the number of a device; write them as 0,1");
+    if (std::find(devices.begin(), devices.end(), device) != devices.end())
+      return InvalidArgument("--devices " + text + " names device " + word + " twice");
+    devices.push_back(device);
+    at = end + 1;
+  }
+  return devices;
 }
 
 std::string JoinDescriptions(std::span<const std::string> descriptions) {

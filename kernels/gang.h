@@ -77,6 +77,14 @@ using MakeMember = std::function<StatusOr<std::unique_ptr<Replica>>()>;
 // of the same job and data, at the same step; there is at least one.
 StatusOr<std::unique_ptr<Replica>> CreateGang(const std::vector<MakeMember>& makers);
 
+// The ordinals that `text` lists: "0,2". An error names what is not a number or comes twice.
+StatusOr<std::vector<int>> ParseDevices(const std::string& text);
+
+// A replica on each of these devices, made by `make`, as a gang; on one device, just that replica.
+StatusOr<std::unique_ptr<Replica>> CreateGang(
+    const std::vector<int>& devices,
+    const std::function<StatusOr<std::unique_ptr<Replica>>(int device)>& make);
+
 // Descriptions of members in one line: joined by " + ", or the first and how many more.
 std::string JoinDescriptions(std::span<const std::string> descriptions);
 

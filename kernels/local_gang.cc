@@ -85,4 +85,13 @@ StatusOr<std::unique_ptr<Replica>> CreateGang(const std::vector<MakeMember>& mak
   return GangOf(std::move(members));
 }
 
+StatusOr<std::unique_ptr<Replica>> CreateGang(
+    const std::vector<int>& devices,
+    const std::function<StatusOr<std::unique_ptr<Replica>>(int device)>& make) {
+  if (devices.size() == 1) return make(devices[0]);
+  std::vector<MakeMember> makers;
+  for (const int device : devices) makers.push_back([&make, device] { return make(device); });
+  return CreateGang(makers);
+}
+
 }  // namespace hatchery
