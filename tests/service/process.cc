@@ -46,7 +46,8 @@ void Redirect(const std::string& path, int to) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  execv((std::string(HATCHERY_BIN) + "/" + arguments[0]).c_str(), argv.data());
+  const bool ours = arguments[0].find('/') == std::string::npos;
+  execv(((ours ? HATCHERY_BIN "/" : "") + arguments[0]).c_str(), argv.data());
   std::_Exit(127);
 }
 
