@@ -1,7 +1,8 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// hatchery-bench: tokens a second of training on a GPU, and of its parts, for egg 6 x 256 on random
-// bytes. Medians of wall-clock times of whole calls, device synchronised.
+// hatchery-bench: tokens a second of training on GPUs, and of its parts, for egg 6 x 256 on random
+// bytes. Each population is that of one GPU times the GPUs. Medians of wall-clock times of whole
+// calls, device synchronised.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include "kernels/core/philox.h"
 #include "kernels/cuda/cuda_replica.h"
 #include "kernels/cuda/device.h"
+#include "kernels/gang.h"
 
 namespace hatchery {
 namespace {
@@ -44,15 +46,21 @@ struct Row {
   double forward, update, step;  // tokens/s, seconds, seconds
 };
 
-std::unique_ptr<Replica> Create(const JobSpec& spec, DataView data) {
-  auto created = CreateCudaReplica(spec, data);
+using Devices = std::vector<int>;
+
+std::unique_ptr<Replica> Create(const JobSpec& spec, DataView data, const Devices& devices) {
+  auto created = CreateGang(devices, [&](int device) {
+    CudaOptions options;
+    options.device = device;
+    return CreateCudaReplica(spec, data, options);
+  });
   if (created.ok()) return std::move(*created);
   std::fprintf(stderr, "hatchery-bench: %s\n", created.status().message().c_str());
   std::exit(1);
 }
 
-Row Measure(const JobSpec& spec, DataView data, int repeats) {
-  std::unique_ptr<Replica> owned = Create(spec, data);
+Row Measure(const JobSpec& spec, DataView data, const Devices& devices, int repeats) {
+  std::unique_ptr<Replica> owned = Create(spec, data, devices);
   Replica& replica = *owned;
   std::vector<int32_t> scores(spec.population);
   std::vector<double> forward, update, step;
@@ -75,11 +83,11 @@ Row Measure(const JobSpec& spec, DataView data, int repeats) {
   return {spec.population, spec.window, Median(forward), Median(update), Median(step)};
 }
 
-// Tokens/s of the unperturbed model over as many streams as the largest population has members.
-double MeasureUnperturbed(std::span<const uint8_t> text) {
+// Tokens/s of the unperturbed model over `streams` streams.
+double MeasureUnperturbed(std::span<const uint8_t> text, uint32_t streams, const Devices& devices) {
   JobSpec spec;
-  spec.held_out_streams = 131072;
-  std::unique_ptr<Replica> replica = Create(spec, {text, text});
+  spec.held_out_streams = streams;
+  std::unique_ptr<Replica> replica = Create(spec, {text, text}, devices);
   std::vector<double> seconds;
   uint64_t tokens = 0;
   for (int i = 0; i < 3; ++i)
@@ -110,7 +118,8 @@ double MeasureCopy() {
   return 2.0 * kBytes / Median(seconds);
 }
 
-int Run(bool json) {
+int Run(bool json, const Devices& devices) {
+  const auto gpus = static_cast<uint32_t>(devices.size());
   const std::vector<uint8_t> text = Text(1 << 20);
   struct Shape {
     uint32_t population, window;
@@ -121,10 +130,10 @@ int Run(bool json) {
   for (const Shape shape :
        {Shape{1024, 100}, {16896, 100}, {32768, 100}, {131072, 25}, {131072, 100}}) {
     JobSpec spec;
-    spec.population = shape.population;
+    spec.population = shape.population * gpus;
     spec.window = shape.window;
-    const Row row = Measure(spec, {text, {}}, 3);
-    const double tokens = double(shape.population) * shape.window;
+    const Row row = Measure(spec, {text, {}}, devices, 3);
+    const double tokens = double(spec.population) * shape.window;
     std::printf(json ? "{\"population\":%u,\"window\":%u,\"train_tokens_per_second\":%.0f,"
                        "\"forward_tokens_per_second\":%.0f,\"update_ms\":%.3f,\"step_ms\":%.3f}\n"
                      : "%10u %6u %16.0f %16.0f %12.3f %12.3f\n",
@@ -132,10 +141,12 @@ int Run(bool json) {
                 row.update * 1e3, row.step * 1e3);
     std::fflush(stdout);
   }
-  const std::vector<uint8_t> streams = Text(size_t{131072} * 101);
-  const double unperturbed = MeasureUnperturbed(streams), copy = MeasureCopy();
+  // As many streams as the largest population has members.
+  const uint32_t streams = 131072 * gpus;
+  const double unperturbed = MeasureUnperturbed(Text(size_t{streams} * 101), streams, devices);
+  const double copy = MeasureCopy();
   std::printf(json ? "{\"unperturbed_tokens_per_second\":%.0f,\"copy_bytes_per_second\":%.0f}\n"
-                   : "unperturbed forward, 131,072 streams x 100: %.0f tokens/s\n"
+                   : "unperturbed forward, 131,072 streams x 100 a device: %.0f tokens/s\n"
                      "device copy: %.3g bytes/s read and written\n",
               unperturbed, copy);
   return 0;
@@ -145,10 +156,20 @@ int Run(bool json) {
 }  // namespace hatchery
 
 int main(int argc, char** argv) {
-  const bool json = argc == 2 && std::strcmp(argv[1], "--json") == 0;
-  if (argc > 1 && !json) {
-    std::fprintf(stderr, "usage: hatchery-bench [--json]\n");
-    return 2;
+  bool json = false;
+  std::string devices = "0";
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--json") == 0) {
+      json = true;
+    } else if (std::strcmp(argv[i], "--devices") == 0 && i + 1 < argc) {
+      devices = argv[++i];
+    } else {
+      std::fprintf(stderr, "usage: hatchery-bench [--json] [--devices 0,1]\n");
+      return 2;
+    }
   }
-  return hatchery::Run(json);
+  const auto parsed = hatchery::ParseDevices(devices);
+  if (parsed.ok()) return hatchery::Run(json, *parsed);
+  std::fprintf(stderr, "hatchery-bench: %s\n", parsed.status().message().c_str());
+  return 2;
 }

@@ -35,13 +35,14 @@ if(HATCHERY_BENCH)
   endif()
 endif()
 
-# Gangs (several ranks that act as one worker) will exchange fitness through these.
-find_package(MPI QUIET COMPONENTS CXX)
-if(NOT MPI_CXX_FOUND)
-  message(STATUS "hatchery: MPI not found; skipping gangs under mpirun")
-endif()
-find_library(HATCHERY_NCCL nccl)
-mark_as_advanced(HATCHERY_NCCL)
-if(NOT HATCHERY_NCCL)
-  message(STATUS "hatchery: NCCL not found; skipping gangs of GPUs")
+# Gangs under mpirun.
+if(HATCHERY_SERVICES AND HATCHERY_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)  # we call the C functions
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(NOT MPI_CXX_FOUND)
+    message(STATUS "hatchery: MPI not found; skipping gangs under mpirun")
+    set(HATCHERY_MPI OFF)
+  endif()
+else()
+  set(HATCHERY_MPI OFF)
 endif()

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "kernels/status.h"
+#include "services/common/backend.h"
 
 namespace CLI {
 class App;
@@ -16,6 +17,9 @@ namespace hatchery {
 // Makes `action` what the subcommand does. An error is printed as one line on stderr, and the
 // process exits with 1.
 void SetAction(CLI::App* subcommand, std::function<Status()> action);
+
+// Adds --backend, --threads and --devices, which fill `options`.
+void AddBackendOptions(CLI::App& command, BackendOptions& options);
 
 void AddDescribeCommand(CLI::App& app);
 void AddDataCommand(CLI::App& app);

@@ -84,8 +84,7 @@ void AddEvalCommand(CLI::App& app) {
                    "What of it: held-out, all, or auto (the held-out split of the model's own data "
                    "file, the whole of any other)")
       ->check(CLI::IsMember({"auto", "held-out", "all"}));
-  command->add_option("--backend", options->backend.name, "auto, cpu or cuda");
-  command->add_option("--threads", options->backend.threads, "CPU threads; 0: all");
+  AddBackendOptions(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object");
   SetAction(command, [options] { return Eval(*options); });
 }

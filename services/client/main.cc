@@ -16,6 +16,12 @@ void SetAction(CLI::App* subcommand, std::function<Status()> action) {
   });
 }
 
+void AddBackendOptions(CLI::App& command, BackendOptions& options) {
+  command.add_option("--backend", options.name, "auto, cpu or cuda");
+  command.add_option("--threads", options.threads, "CPU threads; 0: all");
+  command.add_option("--devices", options.devices, "CUDA devices, as in 0,1; all unless given");
+}
+
 }  // namespace hatchery
 
 int main(int argc, char** argv) {

@@ -109,8 +109,7 @@ void AddReplayCommand(CLI::App& app) {
                     "To the end, comparing the stored checkpoints too (the default)");
   command->add_option("--at", options->at, "Stop at this step")->excludes("--verify");
   command->add_option("--out", options->out, "Write the weights reached as a checkpoint file");
-  command->add_option("--backend", options->backend.name, "auto, cpu or cuda");
-  command->add_option("--threads", options->backend.threads, "CPU threads; 0: all");
+  AddBackendOptions(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object");
   SetAction(command, [options] { return RunReplay(*options); });
 }

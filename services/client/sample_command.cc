@@ -92,8 +92,7 @@ void AddSampleCommand(CLI::App& app) {
   command->add_option("--presence-penalty", options->presence_penalty,
                       "Bits taken off every byte that was already written");
   command->add_option("--seed", options->seed, "The same seed writes the same text");
-  command->add_option("--backend", options->backend.name, "auto, cpu or cuda");
-  command->add_option("--threads", options->backend.threads, "CPU threads; 0: all");
+  AddBackendOptions(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object");
   SetAction(command, [options] { return Sample(*options); });
 }

@@ -9,6 +9,7 @@
 #include "services/client/train_progress.h"
 #include "services/common/job.h"
 #include "services/common/sha256.h"
+#include "services/gang/gang.h"
 #include "services/trainer/trainer.h"
 
 namespace hatchery {
@@ -48,6 +49,12 @@ Status StartFrom(const std::string& model, const RunDir& run, v1::Job& job) {
 
 Status Train(const Options& options) {
   const StopOnSignal signals;
+  HATCHERY_ASSIGN_OR_RETURN(const auto gang, Gang::Join(options.backend));
+  if (gang && gang->rank() != 0) {
+    gang->Follow();
+    return {};
+  }
+  const ReplicaFactory create = gang ? gang->Factory() : FactoryOf(options.backend);
   HATCHERY_ASSIGN_OR_RETURN(PreparedJob prepared, Prepare(options));
   const RunDir run(PosixDisk(), options.out);
   if (!options.init_from.empty())
@@ -55,7 +62,7 @@ Status Train(const Options& options) {
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(prepared.job));
   HATCHERY_ASSIGN_OR_RETURN(const Dataset dataset,
                             Dataset::Open(prepared.job, prepared.train, prepared.held_out));
-  HATCHERY_ASSIGN_OR_RETURN(auto replica, CreateReplica(spec, dataset.view(), options.backend));
+  HATCHERY_ASSIGN_OR_RETURN(auto replica, create(spec, dataset.view()));
 
   TrainProgress progress(prepared.job.steps(), options.json);
   TrainerOptions hooks;
@@ -92,8 +99,7 @@ void AddTrainCommand(CLI::App& app) {
   command->add_option("--population", options->population, "Short for --set population=N");
   command->add_option("--init-from", options->init_from,
                       "Start from these weights: a run's directory or a checkpoint file");
-  command->add_option("--backend", options->backend.name, "auto, cpu or cuda");
-  command->add_option("--threads", options->backend.threads, "CPU threads; 0: all");
+  AddBackendOptions(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object a step");
   SetAction(command, [options] { return Train(*options); });
 }

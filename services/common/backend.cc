@@ -1,7 +1,10 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/common/backend.h"
 
+#include <numeric>
+
 #include "cpu_fallback/cpu_replica.h"
+#include "kernels/gang.h"
 #if HATCHERY_HAS_CUDA
 #include "kernels/cuda/cuda_replica.h"
 #endif
@@ -10,29 +13,68 @@ namespace hatchery {
 namespace {
 
 #if HATCHERY_HAS_CUDA
-bool HasCudaDevice() { return CudaDeviceCount() > 0; }
-StatusOr<std::unique_ptr<Replica>> CreateCuda(const JobSpec& spec, DataView data) {
-  return CreateCudaReplica(spec, data);
+StatusOr<std::unique_ptr<Replica>> CreateCuda(const JobSpec& spec, DataView data, int device) {
+  CudaOptions options;
+  options.device = device;
+  return CreateCudaReplica(spec, data, options);
 }
 #else
-bool HasCudaDevice() { return false; }
-StatusOr<std::unique_ptr<Replica>> CreateCuda(const JobSpec&, DataView) {
+int CudaDeviceCount() { return 0; }
+StatusOr<std::unique_ptr<Replica>> CreateCuda(const JobSpec&, DataView, int) {
   return FailedPrecondition("this build has no CUDA backend; use --backend cpu");
 }
 #endif
 
+std::vector<int> AllDevices() {
+  std::vector<int> devices(CudaDeviceCount());
+  std::iota(devices.begin(), devices.end(), 0);
+  return devices;
+}
+
+StatusOr<std::unique_ptr<Replica>> CreateOnDevices(const JobSpec& spec, DataView data,
+                                                   const std::vector<int>& devices) {
+  return CreateGang(devices, [&](int device) { return CreateCuda(spec, data, device); });
+}
+
 }  // namespace
+
+StatusOr<std::vector<int>> ChooseDevices(const BackendOptions& options) {
+  if (options.name != "auto" && options.name != "cpu" && options.name != "cuda")
+    return InvalidArgument("unknown backend '" + options.name + "'; there are auto, cpu and cuda");
+  if (options.devices.empty()) {
+    if (options.name == "cpu") return std::vector<int>();
+    // Where there is none, device 0's absence becomes an error that says so.
+    if (options.name == "cuda" && CudaDeviceCount() == 0) return std::vector<int>{0};
+    return AllDevices();
+  }
+  if (options.name == "cpu")
+    return InvalidArgument("--devices " + options.devices +
+                           " names CUDA devices, but the backend is cpu; leave out one of the two");
+  HATCHERY_ASSIGN_OR_RETURN(const auto devices, ParseDevices(options.devices));
+  const int count = CudaDeviceCount();
+  for (const int device : devices)
+    if (device >= count)
+      return NotFound("--devices " + options.devices + ": there is no CUDA device " +
+                      std::to_string(device) + "; this process sees " + std::to_string(count) +
+                      (count == 0 ? "; use --backend cpu" : ", numbered from 0"));
+  return devices;
+}
 
 StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView data,
                                                  const BackendOptions& options) {
-  if (options.name == "cuda" || (options.name == "auto" && HasCudaDevice()))
-    return CreateCuda(spec, data);
-  if (options.name == "auto" || options.name == "cpu") {
-    CpuOptions cpu;
-    cpu.threads = options.threads;
-    return CreateCpuReplica(spec, data, cpu);
-  }
-  return InvalidArgument("unknown backend '" + options.name + "'; there are auto, cpu and cuda");
+  HATCHERY_ASSIGN_OR_RETURN(auto devices, ChooseDevices(options));
+  // Without data there is nothing to split.
+  const bool divisible = !data.train.empty() || !data.held_out.empty();
+  if (options.devices.empty() && !divisible && devices.size() > 1) devices = {devices[0]};
+  if (!devices.empty()) return CreateOnDevices(spec, data, devices);
+  CpuOptions cpu;
+  cpu.threads = options.threads;
+  return CreateCpuReplica(spec, data, cpu);
+}
+
+ReplicaFactory FactoryOf(const BackendOptions& options) {
+  return
+      [options](const JobSpec& spec, DataView data) { return CreateReplica(spec, data, options); };
 }
 
 }  // namespace hatchery

@@ -1,8 +1,10 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/replica.h"
 #include "kernels/status.h"
@@ -12,11 +14,22 @@ namespace hatchery {
 struct BackendOptions {
   std::string name = "auto";  // "auto", "cpu", "cuda"
   unsigned threads = 0;       // of the CPU backend; 0: one a hardware thread
+  std::string devices = {};   // of the CUDA backend: "0,2"; empty: all
 };
 
 // A replica at step 0 with initial weights, on the named backend; "auto" takes the fastest that is
-// built in and has a device. `data` may be empty for replay, digest, and sampling.
+// built in and has a device. On several devices it is a gang of one member each. `data` may be
+// empty for replay, digest, and sampling; one device then does unless more are named.
 StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView data,
                                                  const BackendOptions& options);
+
+// The CUDA devices that `options` come to, of those that this process can use: those named, else
+// all; none if the backend is the CPU's. An error names a device that does not exist.
+StatusOr<std::vector<int>> ChooseDevices(const BackendOptions& options);
+
+// Makes replicas, of whatever was chosen when this was made.
+using ReplicaFactory =
+    std::function<StatusOr<std::unique_ptr<Replica>>(const JobSpec& spec, DataView data)>;
+ReplicaFactory FactoryOf(const BackendOptions& options);
 
 }  // namespace hatchery

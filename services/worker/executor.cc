@@ -16,11 +16,11 @@
 
 namespace hatchery::worker {
 
-Executor::Executor(v1::WorkerService::Stub& stub, Loader& loader, const BackendOptions& backend,
+Executor::Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create,
                    EventQueue& events)
     : stub_(stub),
       loader_(loader),
-      backend_(backend),
+      create_(std::move(create)),
       events_(events),
       thread_([this](std::stop_token ended) { Loop(std::move(ended)); }) {}
 
@@ -63,7 +63,7 @@ void Executor::Loop(std::stop_token ended) {
 }
 
 Completed Executor::Do(const Prove& work, std::stop_token stop) {
-  const StatusOr<core::Digest> digest = TrainKnownAnswer(work.task, work.data, backend_, stop);
+  const StatusOr<core::Digest> digest = TrainKnownAnswer(work.task, work.data, create_, stop);
   if (!digest.ok()) return {.status = digest.status()};
   return {.digest = DigestToBytes(*digest)};
 }

@@ -21,7 +21,7 @@ namespace hatchery::worker {
 class Executor {
  public:
   // `stub`, `loader` and `events` must outlive this.
-  Executor(v1::WorkerService::Stub& stub, Loader& loader, const BackendOptions& backend,
+  Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create,
            EventQueue& events);
   ~Executor();
   Executor(const Executor&) = delete;
@@ -51,7 +51,7 @@ class Executor {
 
   v1::WorkerService::Stub& stub_;
   Loader& loader_;
-  const BackendOptions backend_;
+  const ReplicaFactory create_;
   EventQueue& events_;
 
   std::optional<LoadedJob> loaded_;  // the compute thread's own

@@ -21,12 +21,11 @@ StatusOr<std::span<const uint8_t>> TrainingBytes(const v1::DataSplit& split,
 }  // namespace
 
 StatusOr<core::Digest> TrainKnownAnswer(const v1::Job& task, std::string_view data,
-                                        const BackendOptions& backend, std::stop_token stop) {
+                                        const ReplicaFactory& create, std::stop_token stop) {
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(task));
   HATCHERY_ASSIGN_OR_RETURN(const std::span<const uint8_t> train,
                             TrainingBytes(task.train(), data));
-  HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Replica> replica,
-                            CreateReplica(spec, {train, {}}, backend));
+  HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Replica> replica, create(spec, {train, {}}));
   std::vector<int32_t> scores(spec.population);
   while (replica->step() < spec.steps) {
     HATCHERY_RETURN_IF_ERROR(replica->Evaluate({0, spec.pairs()}, stop, scores));

@@ -15,6 +15,6 @@ namespace hatchery::worker {
 // [train.begin, train.end) of `data` (all of it if that range is empty). The digest tells whether
 // this backend on this machine computes what every other one does.
 StatusOr<core::Digest> TrainKnownAnswer(const v1::Job& task, std::string_view data,
-                                        const BackendOptions& backend, std::stop_token stop);
+                                        const ReplicaFactory& create, std::stop_token stop);
 
 }  // namespace hatchery::worker

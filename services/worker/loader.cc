@@ -12,15 +12,15 @@
 namespace hatchery::worker {
 
 Loader::Loader(v1::WorkerService::Stub& stub, const std::string& cache_directory,
-               const BackendOptions& backend)
-    : stub_(stub), cache_(cache_directory), backend_(backend) {}
+               ReplicaFactory create)
+    : stub_(stub), cache_(cache_directory), create_(std::move(create)) {}
 
 StatusOr<std::unique_ptr<Loader>> Loader::Create(v1::WorkerService::Stub& stub,
                                                  const std::vector<std::string>& files,
                                                  const std::string& cache_directory,
-                                                 const BackendOptions& backend) {
+                                                 ReplicaFactory create) {
   HATCHERY_RETURN_IF_ERROR(PosixDisk().CreateDirectory(cache_directory));
-  std::unique_ptr<Loader> loader(new Loader(stub, cache_directory, backend));
+  std::unique_ptr<Loader> loader(new Loader(stub, cache_directory, std::move(create)));
   for (const std::string& path : files) {
     HATCHERY_ASSIGN_OR_RETURN(File file, MappedFile::Open(path));
     loader->files_[file->Sha256Hex()] = file;
@@ -32,8 +32,7 @@ StatusOr<LoadedJob> Loader::Load(const std::string& job_id, const v1::Job& job,
                                  std::stop_token stop) {
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
   HATCHERY_ASSIGN_OR_RETURN(Dataset data, FindData(job, stop));
-  HATCHERY_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica,
-                            CreateReplica(spec, data.view(), backend_));
+  HATCHERY_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica, create_(spec, data.view()));
   LoadedJob loaded{job, std::move(data), std::move(replica), {}};
   HATCHERY_RETURN_IF_ERROR(RestoreNewest(job_id, loaded, stop));
   HATCHERY_ASSIGN_OR_RETURN(loaded.digest, loaded.replica->DigestOfAll());

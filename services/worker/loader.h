@@ -32,7 +32,7 @@ class Loader {
   static StatusOr<std::unique_ptr<Loader>> Create(v1::WorkerService::Stub& stub,
                                                   const std::vector<std::string>& files,
                                                   const std::string& cache_directory,
-                                                  const BackendOptions& backend);
+                                                  ReplicaFactory create);
 
   // Data and newest checkpoint; the commits since are CatchUp's.
   StatusOr<LoadedJob> Load(const std::string& job_id, const v1::Job& job, std::stop_token stop);
@@ -43,8 +43,7 @@ class Loader {
 
  private:
   using File = std::shared_ptr<const MappedFile>;
-  Loader(v1::WorkerService::Stub& stub, const std::string& cache_directory,
-         const BackendOptions& backend);
+  Loader(v1::WorkerService::Stub& stub, const std::string& cache_directory, ReplicaFactory create);
   StatusOr<File> Find(const std::string& sha256, std::stop_token stop);
   StatusOr<Dataset> FindData(const v1::Job& job, std::stop_token stop);
   // Replaces the replica's fresh weights by the newest checkpoint or the job's own start.
@@ -54,7 +53,7 @@ class Loader {
   v1::WorkerService::Stub& stub_;
   std::map<std::string, File> files_;  // the user's, by SHA-256
   FileStore cache_;
-  BackendOptions backend_;
+  ReplicaFactory create_;
 };
 
 // Checks a commit of the coordinator and applies it.

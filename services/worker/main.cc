@@ -9,6 +9,7 @@
 #include <ctime>
 #include <thread>
 
+#include "services/gang/gang.h"
 #include "services/worker/shell.h"
 
 namespace hatchery::worker {
@@ -39,19 +40,36 @@ class SignalWatch {
   std::jthread thread_;
 };
 
+// Runs the worker, or, as another rank than the first of a gang, does what that says.
+StatusOr<int> RunRank(WorkerOptions options, const BackendOptions& backend, EventQueue& events) {
+  HATCHERY_ASSIGN_OR_RETURN(const auto gang, Gang::Join(backend));
+  options.create = gang ? gang->Factory() : FactoryOf(backend);
+  if (!gang) return RunWorker(options, events);
+  if (gang->rank() != 0) {
+    gang->Follow();
+    return 0;
+  }
+  gang->OnLost([&](const Status& why) { events.Push(StopRequested{why.message()}); });
+  const StatusOr<int> code = RunWorker(options, events);
+  return gang->lost().ok() ? code : 1;
+}
+
 int Main(int argc, char** argv) {
   WorkerOptions options;
+  BackendOptions backend;
   CLI::App app("Evaluates shards of the population for a hatchery coordinator.");
   app.set_version_flag("--version", "hatchery-worker " HATCHERY_VERSION);
   app.add_option("--coordinator", options.coordinator, "address of the coordinator, HOST:PORT")
       ->capture_default_str();
-  app.add_option("--backend", options.backend.name, "auto, cpu or cuda")
+  app.add_option("--backend", backend.name, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
-  app.add_option("--threads", options.backend.threads,
+  app.add_option("--threads", backend.threads,
                  "threads of the CPU backend; 0: one a hardware thread")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
+  app.add_option("--devices", backend.devices,
+                 "devices of the CUDA backend, as in 0,1 (default: all)");
   app.add_option("--cache-dir", options.cache_directory,
                  "fetched data files (default: $XDG_CACHE_HOME/hatchery or ~/.cache/hatchery)");
   app.add_option("--data", options.files,
@@ -66,7 +84,7 @@ int Main(int argc, char** argv) {
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
   EventQueue events;
   const SignalWatch signals(events);
-  const StatusOr<int> code = RunWorker(options, events);
+  const StatusOr<int> code = RunRank(options, backend, events);
   if (code.ok()) return *code;
   spdlog::error("hatchery-worker cannot start: {}", code.status().message());
   return 1;

@@ -42,8 +42,7 @@ StatusOr<v1::Hello> MakeHello(const WorkerOptions& options) {
   JobSpec probe;
   probe.hidden = 8;
   probe.layers = 1;
-  HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Replica> replica,
-                            CreateReplica(probe, {}, options.backend));
+  HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Replica> replica, options.create(probe, {}));
   const std::string device = replica->Description();
   v1::Hello hello;
   hello.set_protocol_version(kProtocolVersion);
@@ -63,7 +62,7 @@ class Shell {
       : channel_(std::move(channel)),
         events_(events),
         session_({std::move(hello), options.coordinator, options.retry_seconds}),
-        executor_(stub, loader, options.backend, events) {}
+        executor_(stub, loader, options.create, events) {}
 
   int Run() {
     Handle(Tick{});
@@ -133,7 +132,7 @@ StatusOr<int> RunWorker(const WorkerOptions& options, EventQueue& events) {
   const std::string cache =
       options.cache_directory.empty() ? DefaultCache() : options.cache_directory;
   HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader,
-                            Loader::Create(*stub, options.files, cache, options.backend));
+                            Loader::Create(*stub, options.files, cache, options.create));
   spdlog::info("hatchery-worker {} on {}", HATCHERY_VERSION, hello.device());
   return Shell(options, std::move(hello), channel, *stub, *loader, events).Run();
 }

@@ -16,7 +16,7 @@ struct WorkerOptions {
   std::string name;             // empty: host and process
   std::string cache_directory;  // empty: under XDG_CACHE_HOME, else ~/.cache
   std::vector<std::string> files;
-  BackendOptions backend;
+  ReplicaFactory create = FactoryOf({});  // on what this worker computes
   uint32_t retry_seconds = 0;
 };
 

@@ -158,6 +158,10 @@ TEST_F(Cli, BadInputGetsOneLine) {
   Write(directory_ / "short", "abcdefgh");
   ExpectError(Train("x", "--data " + (directory_ / "short")), "one window reads");
   ExpectError(Train("x", "--backend abacus"), "abacus");
+  ExpectError(Train("x", "--devices 0,x"), "'x' is not the number of a device");
+  ExpectError(Train("x", "--devices 98,98"), "names device 98 twice");
+  ExpectError(Train("x", "--devices 98"), "there is no CUDA device 98");
+  ExpectError(Train("x", "--devices 0 --backend cpu"), "the backend is cpu");
   Write(job_, "steps: 3\nmodel:\n  hidden: 16\n  layers: [1\n");
   ExpectError(Train("x"), "tiny.yaml:");
   Write(job_, "steps: 3\nmodel:\n  hidden: -16\n");

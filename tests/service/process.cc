@@ -46,9 +46,11 @@ void Redirect(const std::string& path, int to) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  const char* other = std::getenv("HATCHERY_BIN");  // other programs than the built ones
-  execv((std::string(other != nullptr ? other : HATCHERY_BIN) + "/" + arguments[0]).c_str(),
-        argv.data());
+  // A bare name is one of the built programs, or of those in HATCHERY_BIN.
+  const char* other = std::getenv("HATCHERY_BIN");
+  const std::string folder = other != nullptr ? other : HATCHERY_BIN;
+  const bool ours = arguments[0].find('/') == std::string::npos;
+  execv((ours ? folder + "/" + arguments[0] : arguments[0]).c_str(), argv.data());
   std::_Exit(127);
 }
 

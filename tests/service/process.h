@@ -20,8 +20,8 @@ class Process {
     uint64_t file_bytes = 0;
   };
 
-  // Starts `arguments[0]` from the directory of the built programs; stdout and stderr go to files
-  // `output_prefix`.out and .err.
+  // Starts `arguments[0]`, a path or a name in the directory of the built programs; stdout and
+  // stderr go to files `output_prefix`.out and .err.
   Process(const std::vector<std::string>& arguments, const std::string& output_prefix,
           Limits limits);
   Process(const std::vector<std::string>& arguments, const std::string& output_prefix)

@@ -116,7 +116,7 @@ class ShellTest : public ::testing::Test {
     WorkerOptions options;
     options.coordinator = coordinator.address();
     options.cache_directory = cache_;
-    options.backend.threads = 1;
+    options.create = FactoryOf({.name = "cpu", .threads = 1});
     return RunWorker(options, events_);
   }
 

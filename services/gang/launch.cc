@@ -1,0 +1,45 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/gang/launch.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace hatchery {
+namespace {
+
+uint32_t FromEnvironment(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? 0 : static_cast<uint32_t>(std::strtoul(text, nullptr, 10));
+}
+
+}  // namespace
+
+uint32_t RanksLaunched() {
+  // Open MPI's mpirun; then MPICH's, and srun --mpi=pmi2.
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"})
+    if (const uint32_t ranks = FromEnvironment(name)) return ranks;
+  // srun --mpi=pmix. Without PMIX_RANK the tasks of a step are processes of their own.
+  if (std::getenv("PMIX_RANK") != nullptr)
+    return std::max(1u, FromEnvironment("SLURM_STEP_NUM_TASKS"));
+  return 1;
+}
+
+StatusOr<BackendOptions> BackendOfRank(const BackendOptions& options, const LocalPlace& place) {
+  HATCHERY_ASSIGN_OR_RETURN(const auto devices, ChooseDevices(options));
+  BackendOptions own = options;
+  if (devices.empty()) {
+    own.name = "cpu";
+    if (own.threads == 0) own.threads = std::max(1u, place.processors / place.sharers);
+    return own;
+  }
+  if (place.rank >= devices.size())
+    return InvalidArgument(place.host + " has " + std::to_string(place.ranks) + " ranks for " +
+                           std::to_string(devices.size()) + " CUDA device" +
+                           (devices.size() == 1 ? "" : "s") +
+                           "; start one rank a device, or use --backend cpu");
+  own.name = "cuda";
+  own.devices = std::to_string(devices[place.rank]);
+  return own;
+}
+
+}  // namespace hatchery

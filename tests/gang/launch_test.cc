@@ -1,0 +1,67 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// What a rank computes on, and what --devices accepts.
+#include "services/gang/launch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "kernels/gang.h"
+
+namespace hatchery {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Devices, AreParsedAndBadOnesNamed) {
+  EXPECT_EQ(*ParseDevices("0"), std::vector<int>{0});
+  EXPECT_EQ(*ParseDevices("3,0,11"), (std::vector<int>{3, 0, 11}));
+  for (const char* bad : {"", ",", "0,", "x", "0,y", "-1", "1.5", "0 1", "99999999999"}) {
+    const auto devices = ParseDevices(bad);
+    ASSERT_FALSE(devices.ok()) << bad;
+    EXPECT_THAT(devices.status().message(), HasSubstr("is not the number of a device")) << bad;
+  }
+  EXPECT_THAT(ParseDevices("0,1,0").status().message(), HasSubstr("names device 0 twice"));
+}
+
+TEST(Devices, AreOfTheCudaBackendAndExist) {
+  BackendOptions options;
+  options.devices = "0";
+  options.name = "cpu";
+  EXPECT_THAT(ChooseDevices(options).status().message(), HasSubstr("the backend is cpu"));
+  options.name = "auto";
+  options.devices = "97";
+  EXPECT_THAT(ChooseDevices(options).status().message(), HasSubstr("no CUDA device 97"));
+  options.name = "abacus";
+  EXPECT_THAT(ChooseDevices(options).status().message(), HasSubstr("unknown backend"));
+}
+
+TEST(BackendOfRank, DividesTheProcessorsThatRanksShare) {
+  BackendOptions options;
+  options.name = "cpu";
+  EXPECT_EQ(BackendOfRank(options, {"here", 0, 2, 16, 2})->threads, 8u);
+  EXPECT_EQ(BackendOfRank(options, {"here", 1, 2, 8, 1})->threads, 8u);  // each bound to its own
+  EXPECT_EQ(BackendOfRank(options, {"here", 3, 4, 2, 4})->threads, 1u);
+  options.threads = 5;
+  EXPECT_EQ(BackendOfRank(options, {"here", 0, 2, 16, 2})->threads, 5u);
+}
+
+TEST(RanksLaunched, AreWhatTheEnvironmentSays) {
+  const char* names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"};
+  for (const char* name : names) unsetenv(name);
+  EXPECT_EQ(RanksLaunched(), 1u);
+  setenv("SLURM_STEP_NUM_TASKS", "3", 1);  // tasks, but not of MPI
+  EXPECT_EQ(RanksLaunched(), 1u);
+  setenv("PMIX_RANK", "0", 1);
+  EXPECT_EQ(RanksLaunched(), 3u);
+  setenv("PMI_SIZE", "4", 1);
+  EXPECT_EQ(RanksLaunched(), 4u);
+  setenv("OMPI_COMM_WORLD_SIZE", "5", 1);
+  EXPECT_EQ(RanksLaunched(), 5u);
+  for (const char* name : names) unsetenv(name);
+}
+
+}  // namespace
+}  // namespace hatchery
