@@ -118,7 +118,8 @@ std::string EncodeHeader(const JournalHeader& header) {
   json["software"] = header.software;
   json["initial_digest"] = FormatDigest(header.initial_digest);
   json["job"] = nlohmann::ordered_json::parse(JobToJson(header.job));
-  return json.dump();
+  // What is left of a damaged header's text need not be UTF-8 any more.
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 std::string Encode(const CommitRecord& record) {

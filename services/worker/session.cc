@@ -53,6 +53,7 @@ std::vector<Action> WorkerSession::Handle(int64_t now, const Event& event) {
   now_ = now;
   std::visit([this](const auto& e) { On(e); }, event);
   if (!ended_) SendHeartbeatIfDue();
+  if (!ended_) AbandonIfOverdue();
   if (!ended_) StartNext();
   return std::exchange(actions_, {});
 }
@@ -63,6 +64,7 @@ std::optional<int64_t> WorkerSession::NextTick() const {
   const auto at = [&next](int64_t due) { next = next ? std::min(*next, due) : due; };
   if (link_ == Link::kDown) at(reconnect_.due());
   if (link_ == Link::kOpen) at(heartbeat_due_);
+  if (running_ && !running_->abandoned && running_->until > 0) at(running_->until);
   const bool loading = assigned_ && (!replica_ || catch_up_ || !ready_);
   if (link_ == Link::kOpen && loading && !running_) at(reload_.due());
   return next;
@@ -279,15 +281,17 @@ void WorkerSession::Finish(const Evaluate& work, const Completed& done) {
     Complain(Describe(lease) + ": " + done.status.message());
     return SendFailure(lease.lease_id(), done.status.message());
   }
-  replica_->digest = done.digest;  // taken anew: memory may have changed under us
   v1::WorkerMessage message;
   v1::Result& result = *message.mutable_result();
   result = done.result;
   result.set_job_id(lease.job_id());
   result.set_step(lease.step());
   result.set_lease_id(lease.lease_id());
-  result.set_digest(replica_->digest);
+  result.set_digest(done.digest);  // taken anew: memory may have changed under us
   Say(std::move(message));
+  if (done.digest == replica_->digest) return;
+  Distrust("the replica of step " + std::to_string(lease.step()) + " has changed in memory, from " +
+           Hex(replica_->digest) + " to " + Hex(done.digest));
 }
 
 void WorkerSession::Finish(const Apply& work, const Completed& done) {
@@ -365,6 +369,9 @@ bool WorkerSession::Begin(const v1::Lease& lease) {
     return false;
   }
   Run(Evaluate{lease});
+  // Twice the time that the coordinator allows, for its clock is not ours.
+  if (lease.deadline_milliseconds() > 0)
+    running_->until = now_ + 2 * int64_t{lease.deadline_milliseconds()};
   return true;
 }
 
@@ -451,6 +458,13 @@ void WorkerSession::SendHeartbeatIfDue() {
     message.mutable_heartbeat()->set_step(replica_->step);
   }
   Say(std::move(message));
+}
+
+// The coordinator has lent it to somebody else by now, and may not think of telling us.
+void WorkerSession::AbandonIfOverdue() {
+  if (!running_ || running_->abandoned || running_->until == 0 || now_ < running_->until) return;
+  Complain("gave up " + Describe(*RunningLease(running_->work)) + ", which took too long");
+  Abandon();
 }
 
 void WorkerSession::SendFailure(uint64_t lease_id, const std::string& text) {

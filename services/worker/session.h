@@ -132,6 +132,7 @@ class WorkerSession {
   struct Running {
     Work work;
     bool abandoned = false;  // nobody wants its outcome any more
+    int64_t until = 0;       // when nobody will; 0: never
   };
   using Queued = std::variant<v1::Lease, v1::Commit, v1::CheckpointRequest>;
 
@@ -177,6 +178,7 @@ class WorkerSession {
   void RetryLoading(const Status& status);
   void SayReady();
   void SendHeartbeatIfDue();
+  void AbandonIfOverdue();
   void SendFailure(uint64_t lease_id, const std::string& message);
   // The journal says another digest than our replica has.
   void SendContradiction(const std::string& message);

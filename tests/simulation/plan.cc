@@ -14,7 +14,7 @@ constexpr uint32_t kJobs = 2;
 constexpr const char* kNames[] = {
     "crash worker",   "stop worker",     "freeze worker", "slow worker",     "hang work",
     "flip bit",       "clock jump",      "crash coordinator", "power cut",   "disk full",
-    "disk fails",     "disk lies",       "rot checkpoint", "partition",      "cut to worker",
+    "disk fails",     "disk lies",       "rot checkpoint", "rot journal", "partition",      "cut to worker",
     "cut from worker", "pause job"};
 
 }  // namespace

@@ -24,6 +24,7 @@ enum class FaultKind {
   kDiskFails,
   kDiskLies,  // syncs do nothing; a power cut ends it
   kRotCheckpoint,
+  kRotJournal,  // found when the coordinator is next started
   kPartition,    // both ways
   kCutToWorker,  // one way
   kCutFromWorker,

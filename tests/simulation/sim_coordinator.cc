@@ -68,7 +68,10 @@ void SimCoordinator::Connected(const StreamPtr& stream) {
 }
 
 void SimCoordinator::Said(const StreamPtr& stream, const v1::WorkerMessage& message) {
-  if (streams_.contains(stream->id)) Do(core_->WorkerSaid(Clock(), stream->id, message));
+  if (!streams_.contains(stream->id)) return;
+  if (world_.tracing())
+    world_.Trace("  " + stream->id + " -> " + message.ShortDebugString().substr(0, 160));
+  Do(core_->WorkerSaid(Clock(), stream->id, message));
 }
 
 void SimCoordinator::Disconnected(const StreamPtr& stream, const std::string& reason) {

@@ -113,7 +113,10 @@ void SimWorker::Opened(const StreamPtr& stream) {
 void SimWorker::Received(const StreamPtr& stream, const v1::CoordinatorMessage& message) {
   if (!running() || stream != stream_) return;
   Later(0, [this, stream, message] {
-    if (stream == stream_) Handle(worker::Received{message});
+    if (stream != stream_) return;
+    if (world_.tracing())
+      world_.Trace("  " + stream->id + " <- " + message.ShortDebugString().substr(0, 160));
+    Handle(worker::Received{message});
   });
 }
 

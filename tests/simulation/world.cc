@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "services/common/checkpoint.h"
+#include "services/common/run_check.h"
 #include "tests/simulation/sim_coordinator.h"
 #include "tests/simulation/sim_worker.h"
 
@@ -85,7 +85,8 @@ void World::OpenStream(uint32_t index) {
   }
   streams_[index] = stream;
   After(delay, [this, stream, life = life_] {
-    if (life != life_ || coordinator_ == nullptr) return;
+    if (life != life_ || coordinator_ == nullptr)
+      return workers_[stream->worker]->Closed(nullptr, Unavailable("connection refused"));
     coordinator_->Connected(stream);
     workers_[stream->worker]->Opened(stream);
   });
@@ -215,6 +216,10 @@ void World::Strike(const Fault& fault) {
     case FaultKind::kRotCheckpoint:
       disk.Rot("/checkpoints/");
       return;
+    case FaultKind::kRotJournal:
+      lied = disk.Rot("/journal.hatchery") || lied;
+      StopCoordinator(false);
+      return After(1000, [this] { StartCoordinator(); });
     case FaultKind::kPartition:
       return Cut(fault, true, true);
     case FaultKind::kCutToWorker:
@@ -230,8 +235,8 @@ void World::Strike(const Fault& fault) {
 
 // ---- People ------------------------------------------------------------------------------------
 
-// Somebody submits the job, resumes it when it is paused, and restarts a coordinator that says that
-// a job's journal cannot be used.
+// Somebody submits the job, resumes it when it is paused, and repairs a journal that the coordinator
+// cannot use.
 void World::Operate() {
   After(random.Between(200, 3000), [this] { Operate(); });
   if (coordinator_ == nullptr) return;
@@ -242,7 +247,22 @@ void World::Operate() {
   Trace("resuming the job, which was paused: " + job->reason());
   if (coordinator_->Resume().ok()) return;
   StopCoordinator(false);
+  Repair(*job);
   After(1000, [this] { StartCoordinator(); });
+}
+
+// `hatchery fsck --repair`.
+void World::Repair(const v1::JobState& job) {
+  RunCheckOptions options;
+  options.repair = true;
+  options.known_job = &job.job();
+  options.known_steps = job.step();
+  const RunDir run(disk, directory + "/jobs/" + job.job_id());
+  const ReportSink report = [this](const FileReport& file) {
+    Trace("fsck: " + file.path + ": " + file.text);
+  };
+  const Status checked = RunCheck(disk, run, options, report).Check();
+  if (!checked.ok()) Trace("fsck: " + checked.message());
 }
 
 // ---- The end -----------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ class World {
   const Bug bug;
   int64_t now() const { return now_; }
   void After(int64_t milliseconds, std::function<void()> run);
+  bool tracing() const { return trace_ != nullptr; }
   void Trace(const std::string& line);
   void Fail(const std::string& what);
   void Saw(const std::string& kind) { ++outcome_.seen[kind]; }
@@ -81,7 +82,7 @@ class World {
   std::vector<v1::JobState> catalogue_before;
   // Bytes of the journal after each commit, as the shell was told.
   std::map<uint32_t, uint64_t> commit_ends;
-  bool lied = false;  // the disk has broken its word
+  bool lied = false;  // the disk has broken its word, or lost what it held
 
  private:
   struct Event {
@@ -97,6 +98,7 @@ class World {
   void Strike(const Fault& fault);
   void Cut(const Fault& fault, bool to_worker, bool from_worker);
   void Operate();
+  void Repair(const v1::JobState& job);
   void CheckEnd();
 
   std::priority_queue<Event> events_;
