@@ -28,6 +28,7 @@ void AddSampleCommand(CLI::App& app);
 void AddDigestCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 void AddReplayCommand(CLI::App& app);
+void AddAuditCommand(CLI::App& app);
 void AddFsckCommand(CLI::App& app);
 void AddBackupCommand(CLI::App& app);
 void AddSubmitCommand(CLI::App& app);

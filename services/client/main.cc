@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   hatchery::AddEvalCommand(app);
   hatchery::AddSampleCommand(app);
   hatchery::AddReplayCommand(app);
+  hatchery::AddAuditCommand(app);
   hatchery::AddFsckCommand(app);
   hatchery::AddBackupCommand(app);
   hatchery::AddDigestCommand(app);

@@ -96,6 +96,9 @@ std::string ToJson(const v1::JobState& job) {
                {"priority", job.job().priority()},
                {"workers", job.workers()},
                {"submitted_unix_seconds", job.submitted_unix_seconds()},
+               {"shards_audited", job.shards_audited()},
+               {"shards_disputed", job.shards_disputed()},
+               {"digests_disputed", job.digests_disputed()},
                {"latest", UpdateJson(job.latest())},
                {"job", Json::parse(JobToJson(job.job()), nullptr, false)}});
 }

@@ -41,6 +41,7 @@ StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
       // Earlier ones are in the checkpoint already.
       if (commit->commit.step < replica.step()) continue;
       HATCHERY_RETURN_IF_ERROR(CompareDigest(journal, replica, commit->digest_before, options));
+      if (options.before_commit) HATCHERY_RETURN_IF_ERROR(options.before_commit(*commit));
       HATCHERY_RETURN_IF_ERROR(replica.Apply(commit->commit));
       ++result.compared;
     } else if (const auto* closing = std::get_if<ClosingRecord>(&record)) {

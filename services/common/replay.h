@@ -20,6 +20,8 @@ struct ReplayOptions {
   // The checkpoint to start from, of this journal's job; null: the weights of step 0, which the
   // replica must hold (a fresh one does, unless the job starts from given weights).
   const Checkpoint* start = nullptr;
+  // Called before each commit is applied, the replica being at its step; may be empty.
+  std::function<Status(const CommitRecord&)> before_commit;
   // Called with every digest that agreed with the journal's; may be empty. An error ends the
   // replay.
   std::function<Status(uint32_t step, core::Digest digest)> on_digest;

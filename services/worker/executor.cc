@@ -17,11 +17,12 @@
 namespace hatchery::worker {
 
 Executor::Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create,
-                   EventQueue& events)
+                   Chaos chaos, EventQueue& events)
     : stub_(stub),
       loader_(loader),
       create_(std::move(create)),
       events_(events),
+      chaos_(std::move(chaos)),
       thread_([this](std::stop_token ended) { Loop(std::move(ended)); }) {}
 
 Executor::~Executor() {
@@ -109,8 +110,11 @@ Status Executor::EvaluatePairs(const v1::PairRange& pairs, std::stop_token stop,
   }
   const Shard shard{pairs.begin(), pairs.end()};
   std::vector<int32_t> scores(size_t{2} * shard.pairs());
-  HATCHERY_RETURN_IF_ERROR(loaded_->replica->Evaluate(shard, std::move(stop), scores));
+  Replica& replica = *loaded_->replica;
+  HATCHERY_RETURN_IF_ERROR(chaos_.Before(replica.step(), replica, stop));
+  HATCHERY_RETURN_IF_ERROR(replica.Evaluate(shard, std::move(stop), scores));
   out = ScoresToProto(spec, shard, scores);
+  chaos_.After(replica.step(), out);
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
 #include "services/common/backend.h"
+#include "services/worker/chaos.h"
 #include "services/worker/event_queue.h"
 #include "services/worker/loader.h"
 #include "services/worker/session.h"
@@ -21,7 +22,7 @@ namespace hatchery::worker {
 class Executor {
  public:
   // `stub`, `loader` and `events` must outlive this.
-  Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create,
+  Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create, Chaos chaos,
            EventQueue& events);
   ~Executor();
   Executor(const Executor&) = delete;
@@ -54,6 +55,7 @@ class Executor {
   const ReplicaFactory create_;
   EventQueue& events_;
 
+  Chaos chaos_;
   std::optional<LoadedJob> loaded_;  // the compute thread's own
   std::jthread upload_;              // the last checkpoint's
 

@@ -78,10 +78,19 @@ int Main(int argc, char** argv) {
   app.add_option("--retry-seconds", options.retry_seconds,
                  "give up after so long without a coordinator; 0: never")
       ->capture_default_str();
+  std::string chaos;
+  app.add_option("--chaos", chaos,
+                 "misbehave on purpose, for drills: flip@STEP, lie@STEP, stall@STEP, garbage@STEP");
   CLI11_PARSE(app, argc, argv);
 
   spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-worker"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  StatusOr<Chaos> parsed = Chaos::Parse(chaos);
+  if (!parsed.ok()) {
+    spdlog::error("hatchery-worker cannot start: {}", parsed.status().message());
+    return 1;
+  }
+  options.chaos = std::move(*parsed);
   EventQueue events;
   const SignalWatch signals(events);
   const StatusOr<int> code = RunRank(options, backend, events);

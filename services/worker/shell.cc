@@ -62,7 +62,7 @@ class Shell {
       : channel_(std::move(channel)),
         events_(events),
         session_({std::move(hello), options.coordinator, options.retry_seconds}),
-        executor_(stub, loader, options.create, events) {}
+        executor_(stub, loader, options.create, options.chaos, events) {}
 
   int Run() {
     Handle(Tick{});

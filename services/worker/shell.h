@@ -7,6 +7,7 @@
 
 #include "kernels/status.h"
 #include "services/common/backend.h"
+#include "services/worker/chaos.h"
 #include "services/worker/event_queue.h"
 
 namespace hatchery::worker {
@@ -18,6 +19,7 @@ struct WorkerOptions {
   std::vector<std::string> files;
   ReplicaFactory create = FactoryOf({});  // on what this worker computes
   uint32_t retry_seconds = 0;
+  Chaos chaos;
 };
 
 // Runs a worker until it ends: drives the session with a real clock, stream and replica. Others may

@@ -44,9 +44,11 @@ void Cluster::WriteJob(const std::string& name, const std::string& more) const {
                 more);
 }
 
-Process Cluster::StartCoordinator(Process::Limits limits) {
-  Process process({"hatchery-coordinator", "--listen", Address(), "--data-dir", Path("data")},
-                  Path("coordinator-" + std::to_string(++runs_)), limits);
+Process Cluster::StartCoordinator(Process::Limits limits, std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"hatchery-coordinator", "--listen", Address(),
+                                        "--data-dir", Path("data")};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  Process process(arguments, Path("coordinator-" + std::to_string(++runs_)), limits);
   Await("the coordinator to answer", [&] {
     return !process.Running() || Client({"jobs", "--coordinator", Address()}).code == 0;
   });
@@ -54,10 +56,12 @@ Process Cluster::StartCoordinator(Process::Limits limits) {
   return process;
 }
 
-Process Cluster::StartWorker(const std::string& name) {
-  return Process({"hatchery-worker", "--coordinator", Address(), "--threads", "1", "--name", name,
-                  "--backend", "cpu", "--cache-dir", Path("cache-" + name)},
-                 Path(name));
+Process Cluster::StartWorker(const std::string& name, std::vector<std::string> more) {
+  std::vector<std::string> arguments = {
+      "hatchery-worker", "--coordinator", Address(), "--threads",   "1", "--name", name,
+      "--backend",       "cpu",           "--cache-dir", Path("cache-" + name)};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return Process(arguments, Path(name));
 }
 
 Finished Cluster::Client(std::vector<std::string> arguments, std::chrono::seconds limit) {

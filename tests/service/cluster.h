@@ -31,8 +31,8 @@ class Cluster : public testing::Test {
   // Writes the job file `name` with these lines after the common ones.
   void WriteJob(const std::string& name, const std::string& more = "") const;
 
-  Process StartCoordinator(Process::Limits limits = {});
-  Process StartWorker(const std::string& name);
+  Process StartCoordinator(Process::Limits limits = {}, std::vector<std::string> more = {});
+  Process StartWorker(const std::string& name, std::vector<std::string> more = {});
 
   // `hatchery` with these arguments.
   Finished Client(std::vector<std::string> arguments,

@@ -1,0 +1,92 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Workers that are broken or lie: the run ends with the honest bytes, and its events tell the story.
+#include <algorithm>
+#include <fstream>
+
+#include "tests/service/cluster.h"
+
+namespace hatchery::test {
+namespace {
+
+class Honesty : public Cluster {
+ protected:
+  // Position of the first event of this kind about this worker ("" for any); -1 if there is none.
+  static int Find(const std::vector<nlohmann::json>& events, const std::string& kind,
+                  const std::string& worker) {
+    for (size_t i = 0; i < events.size(); ++i)
+      if (events[i].at("kind") == kind && (worker.empty() || events[i].at("worker_id") == worker))
+        return static_cast<int>(i);
+    return -1;
+  }
+  std::map<std::string, std::string> IdsByName() {
+    std::map<std::string, std::string> ids;
+    for (const auto& worker : Ask({"workers"})) ids[worker.at("name")] = worker.at("worker_id");
+    return ids;
+  }
+};
+
+TEST_F(Honesty, ABitFlipsAndALiarLiesAndTheRunEndsRight) {
+  Process coordinator = StartCoordinator({}, {"--audit", "1"});
+  Process honest = StartWorker("honest");
+  Process flips = StartWorker("flips", {"--chaos", "flip@20"});
+  Process lies = StartWorker("lies", {"--chaos", "lie@30"});
+  Await("three workers", [&] { return Ask({"workers"}).size() == 3; });
+  const std::string id = Submit("job.yaml");
+  WaitForState(id, "finished");
+  EXPECT_EQ(FetchDigest(id), TrainDigest("job.yaml"));
+
+  const auto events = Ask({"events", id});
+  const auto ids = IdsByName();
+  const int flipped = Find(events, "quarantined", ids.at("flips"));
+  const int disputed = Find(events, "shard_disputed", "");
+  const int caught = Find(events, "quarantined", ids.at("lies"));
+  const int expelled = Find(events, "expelled", ids.at("lies"));
+  const int finished = Find(events, "finished", "");
+  ASSERT_GE(flipped, 0);
+  EXPECT_LT(flipped, disputed) << "step 20 comes before step 30";
+  EXPECT_LT(disputed, caught);
+  EXPECT_LT(caught, expelled);
+  EXPECT_LT(expelled, finished);
+  EXPECT_EQ(Find(events, "quarantined", ids.at("honest")), -1);
+  EXPECT_EQ(lies.Wait(std::chrono::seconds(20)), 1) << "sent away";
+  EXPECT_GT(Job(id).at("shards_audited").get<int>(), 0);
+}
+
+TEST_F(Honesty, StallsAndGarbageDoNotStopARun) {
+  Process coordinator = StartCoordinator();
+  Process honest = StartWorker("honest");
+  Process stalls = StartWorker("stalls", {"--chaos", "stall@5"});
+  Process babbles = StartWorker("babbles", {"--chaos", "garbage@8"});
+  Await("three workers", [&] { return Ask({"workers"}).size() == 3; });
+  const std::string id = Submit("job.yaml");
+  WaitForState(id, "finished");
+  EXPECT_EQ(FetchDigest(id), TrainDigest("job.yaml"));
+  EXPECT_EQ(babbles.Wait(std::chrono::seconds(20)), 1);
+}
+
+TEST_F(Honesty, AnAuditOfAFinishedRunFindsWhatWasLied) {
+  Process coordinator = StartCoordinator({}, {"--audit", "0"});
+  Process lies = StartWorker("lies", {"--chaos", "lie@30"});
+  const std::string id = Submit("job.yaml");
+  WaitForState(id, "finished");
+  const std::string run = Path("lied");
+  ASSERT_EQ(Client({"fetch", id, "--out", run, "--coordinator", Address()}).code, 0);
+  EXPECT_EQ(Client({"replay", run, "--verify"}).code, 0) << "the weights follow from the lies";
+  const Finished audit =
+      Client({"audit", run, "--data", Path("data.bin"), "--sample", "50%", "--seed", "1"});
+  EXPECT_EQ(audit.code, 1);
+  EXPECT_NE(audit.err.find("are not what the weights score"), std::string::npos) << audit.err;
+
+  ASSERT_EQ(Client({"train", Path("job.yaml"), "--out", Path("true"), "--set", "steps=10"}).code, 0);
+  const Finished honest = Client(
+      {"audit", Path("true"), "--data", Path("data.bin"), "--sample", "20%", "--json"});
+  EXPECT_EQ(honest.code, 0) << honest.err;
+  EXPECT_NE(honest.out.find("\"agrees\":true"), std::string::npos);
+  WriteFile("other.bin", "not the data");
+  EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("other.bin")}).code, 1);
+  EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "0"}).code, 1);
+}
+
+}  // namespace
+}  // namespace hatchery::test
