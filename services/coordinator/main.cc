@@ -52,6 +52,7 @@ Status Serve(const Options& options) {
   WorkerServiceImpl workers(*engine, bounds);
   ClientServiceImpl clients(*engine, bounds);
   HATCHERY_ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&workers, &clients}));
+  spdlog::info("listening on {}, data in {}", options.listen.address, options.data_dir);
 
   int signal = 0;
   sigwait(&signals, &signal);

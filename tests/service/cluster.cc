@@ -44,9 +44,10 @@ void Cluster::WriteJob(const std::string& name, const std::string& more) const {
                 more);
 }
 
-Process Cluster::StartCoordinator(Process::Limits limits) {
-  Process process({"hatchery-coordinator", "--listen", Address(), "--data-dir", Path("data")},
-                  Path("coordinator-" + std::to_string(++runs_)), limits);
+Process Cluster::StartCoordinator(Process::Limits limits, std::vector<std::string> more) {
+  more.insert(more.begin(),
+              {"hatchery-coordinator", "--listen", Address(), "--data-dir", Path("data")});
+  Process process(more, Path("coordinator-" + std::to_string(++runs_)), limits);
   Await("the coordinator to answer", [&] {
     return !process.Running() || Client({"jobs", "--coordinator", Address()}).code == 0;
   });

@@ -31,7 +31,7 @@ class Cluster : public testing::Test {
   // Writes the job file `name` with these lines after the common ones.
   void WriteJob(const std::string& name, const std::string& more = "") const;
 
-  Process StartCoordinator(Process::Limits limits = {});
+  Process StartCoordinator(Process::Limits limits = {}, std::vector<std::string> more = {});
   Process StartWorker(const std::string& name);
 
   // `hatchery` with these arguments.
