@@ -20,6 +20,10 @@ if(HATCHERY_SANITIZE)
   add_link_options(-fsanitize=${HATCHERY_SANITIZE})
 endif()
 
+if(HATCHERY_FUZZ)  # every line tells libFuzzer that it was reached
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # Everything that we write compiles without warnings; generated code is exempt.
 add_library(hatchery_build INTERFACE)
 target_include_directories(hatchery_build INTERFACE ${PROJECT_SOURCE_DIR})

@@ -268,9 +268,7 @@ v1::DataSplit Split(const MappedFile& file, const std::string& sha256, uint64_t 
   return split;
 }
 
-}  // namespace
-
-StatusOr<JobFile> ReadJobFile(const std::string& path, const std::vector<std::string>& sets) {
+StatusOr<JobFile> Read(const std::string& path, const std::vector<std::string>& sets) {
   JobFile file;
   file.job = DefaultJob();
   HATCHERY_RETURN_IF_ERROR(ReadYaml(path, file));
@@ -278,6 +276,18 @@ StatusOr<JobFile> ReadJobFile(const std::string& path, const std::vector<std::st
   if (auto spec = SpecFromJob(file.job); !spec.ok())
     return InvalidArgument(path + ": " + spec.status().message());
   return file;
+}
+
+}  // namespace
+
+StatusOr<JobFile> ReadJobFile(const std::string& path, const std::vector<std::string>& sets) {
+  StatusOr<JobFile> file = Read(path, sets);
+  if (file.ok()) return file;
+  // Names and values of the file are quoted, and YAML's may hold anything: it stays one line.
+  std::string line = file.status().message();
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  return Status(file.status().code(), std::move(line));
 }
 
 StatusOr<PreparedJob> PrepareJob(JobFile file, const std::string& data_override) {

@@ -10,6 +10,7 @@
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
 #include "kernels/status.h"
+#include "services/common/connection.h"
 
 namespace CLI {
 class App;
@@ -18,8 +19,7 @@ class App;
 namespace hatchery {
 
 // Options of every such command.
-struct OnlineOptions {
-  std::string coordinator = "127.0.0.1:7070";
+struct OnlineOptions : ConnectionOptions {
   bool json = false;
 };
 void AddOnlineOptions(CLI::App& command, OnlineOptions& options);
@@ -30,7 +30,8 @@ class Online {
  public:
   using Stub = v1::ClientService::Stub;
 
-  explicit Online(const OnlineOptions& options);
+  // An error if certificates or token cannot be used; nothing is connected yet.
+  static StatusOr<Online> Open(const OnlineOptions& options);
 
   Stub& stub() { return *stub_; }
   // The error of a call that ended with `status`.
@@ -50,7 +51,13 @@ class Online {
   }
 
  private:
+  Online(const OnlineOptions& options, const std::shared_ptr<grpc::Channel>& channel)
+      : address_(options.coordinator),
+        tls_(!options.tls_ca.empty()),
+        stub_(v1::ClientService::NewStub(channel)) {}
+
   std::string address_;
+  bool tls_;
   std::unique_ptr<Stub> stub_;
 };
 

@@ -70,7 +70,7 @@ void PrintAll(bool json, const Items& items) {
 }
 
 Status Jobs(const Options& options) {
-  Online online(options);
+  HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
   HATCHERY_ASSIGN_OR_RETURN(const v1::ListJobsResponse response,
                             online.Call(&Online::Stub::ListJobs, v1::ListJobsRequest()));
   if (!options.json) PrintJobHeader();
@@ -79,7 +79,7 @@ Status Jobs(const Options& options) {
 }
 
 Status Workers(const Options& options) {
-  Online online(options);
+  HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
   HATCHERY_ASSIGN_OR_RETURN(const v1::ListWorkersResponse response,
                             online.Call(&Online::Stub::ListWorkers, v1::ListWorkersRequest()));
   if (!options.json) {
@@ -91,7 +91,7 @@ Status Workers(const Options& options) {
 }
 
 Status Events(const Options& options) {
-  Online online(options);
+  HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
   v1::ListEventsRequest request;
   request.set_job_id(options.job_id);
   HATCHERY_ASSIGN_OR_RETURN(const v1::ListEventsResponse response,
@@ -104,7 +104,7 @@ using ChangeMethod = grpc::Status (Online::Stub::*)(grpc::ClientContext*,
                                                     const v1::ChangeJobRequest&, v1::JobState*);
 
 Status Change(const Options& options, ChangeMethod method) {
-  Online online(options);
+  HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
   v1::ChangeJobRequest request;
   request.set_job_id(options.job_id);
   HATCHERY_ASSIGN_OR_RETURN(const v1::JobState job, online.Call(method, request));

@@ -61,7 +61,7 @@ Status CheckNothingLost(const RunDir& run, const std::string& journal) {
 
 Status FetchRun(const OnlineOptions& options, const std::string& job_id,
                 const std::string& directory) {
-  Online online(options);
+  HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
   // The checkpoint first: the journal that comes after it covers its step.
   HATCHERY_ASSIGN_OR_RETURN(const std::optional<FetchedCheckpoint> checkpoint,
                             FetchNewest(online, job_id));

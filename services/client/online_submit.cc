@@ -78,7 +78,7 @@ Status Submit(const Options& options) {
   }
   std::string job_id;
   {
-    Online online(options);
+    HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
     HATCHERY_RETURN_IF_ERROR(UploadMissing(online, files));
     v1::SubmitJobRequest request;
     *request.mutable_job() = prepared.job;

@@ -142,7 +142,7 @@ Status WatchJob(const OnlineOptions& options, const std::string& job_id,
                 std::optional<uint32_t> from) {
   const Interrupt interrupt;
   const std::stop_token stop = interrupt.token();
-  Online online(options);
+  HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
   StatusOr<v1::JobState> job = GetJob(online, job_id);
   if (!job.ok()) return job.status();
   uint32_t from_step = from.value_or(job->step());

@@ -5,7 +5,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <memory>
 #include <stop_token>
 #include <string>
 
@@ -15,6 +14,11 @@ namespace hatchery {
 
 // Slices of files and checkpoints on their way.
 inline constexpr size_t kChunkBytes = size_t{1} << 20;
+// No message is larger: the scores of the largest lease are some 20 MiB.
+inline constexpr int kMaxMessageBytes = 64 << 20;
+// Both ends ask a silent connection for a sign of life so often, and give it up after so long.
+inline constexpr int kKeepaliveMilliseconds = 30'000;
+inline constexpr int kKeepaliveTimeoutMilliseconds = 20'000;
 
 inline Status StatusFromGrpc(const grpc::Status& status) {
   switch (status.error_code()) {
@@ -27,6 +31,8 @@ inline Status StatusFromGrpc(const grpc::Status& status) {
     case grpc::StatusCode::ALREADY_EXISTS:
       return AlreadyExists(status.error_message());
     case grpc::StatusCode::FAILED_PRECONDITION:
+    case grpc::StatusCode::UNAUTHENTICATED:    // asking again does not help,
+    case grpc::StatusCode::PERMISSION_DENIED:  // another token does
       return FailedPrecondition(status.error_message());
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       return ResourceExhausted(status.error_message());
@@ -40,18 +46,6 @@ inline Status StatusFromGrpc(const grpc::Status& status) {
     default:
       return InternalError(status.error_message());
   }
-}
-
-// A channel that tries again soon after a failure: our own back-off decides when we ask.
-inline std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(64 << 20);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  // In spite of its name, how long one attempt to connect may take: a busy coordinator needs a
-  // while.
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
 // Cancels a call while it lives and `stop` is requested.

@@ -24,6 +24,10 @@ constexpr char kSchema[] =
     "  job TEXT, worker TEXT, step INTEGER, kind TEXT, message TEXT);"
     "CREATE INDEX IF NOT EXISTS events_by_job ON events (job, number);";
 
+// Peers cause events: they may not fill the disk. Looked at every so often.
+constexpr int64_t kEventsKept = 500'000;
+constexpr uint32_t kEventsBetweenLooks = 1000;
+
 Status ErrorOf(sqlite3* database, const std::string& what) {
   const int code = sqlite3_errcode(database);
   const std::string text = "the catalogue: " + what + ": " + sqlite3_errmsg(database);
@@ -157,6 +161,11 @@ StatusOr<std::vector<v1::JobState>> Catalogue::Jobs() {
 }
 
 Status Catalogue::AddEvent(const v1::Event& event) {
+  if (++events_added_ % kEventsBetweenLooks == 0) {
+    Statement prune(database_,
+                    "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?1");
+    HATCHERY_RETURN_IF_ERROR(prune.Number(1, kEventsKept).Run("forgetting old events"));
+  }
   Statement statement(database_, "INSERT INTO events VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)");
   return statement.Number(1, event.unix_milliseconds())
       .Text(2, event.job_id())
@@ -197,6 +206,16 @@ Status Catalogue::PutWorker(const v1::WorkerState& worker) {
       .Number(5, worker.connected_unix_seconds())
       .Blob(6, worker.SerializeAsString())
       .Run("storing worker " + worker.worker_id());
+}
+
+Status Catalogue::PutWorkers(const std::vector<v1::WorkerState>& workers) {
+  if (workers.empty()) return {};
+  HATCHERY_RETURN_IF_ERROR(Execute("BEGIN"));
+  Status status;
+  for (const v1::WorkerState& worker : workers)
+    if (status.ok() && worker.state() != "connected") status = PutWorker(worker);
+  const Status ended = Execute(status.ok() ? "COMMIT" : "ROLLBACK");
+  return status.ok() ? ended : status;
 }
 
 StatusOr<std::vector<v1::WorkerState>> Catalogue::Workers(uint32_t most) {

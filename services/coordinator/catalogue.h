@@ -30,12 +30,15 @@ class Catalogue {
   // In the order of their submission.
   StatusOr<std::vector<v1::JobState>> Jobs();
 
+  // The oldest of a great many are forgotten.
   Status AddEvent(const v1::Event& event);
   // Oldest first, the newest `most`; an empty id means all jobs' and the coordinator's own.
   StatusOr<std::vector<v1::Event>> Events(const std::string& job_id, uint32_t most);
 
   // Adds the worker's session or replaces what is known of it.
   Status PutWorker(const v1::WorkerState& worker);
+  // The same for many, in one transaction.
+  Status PutWorkers(const std::vector<v1::WorkerState>& workers);
   // Every session that ever contributed, the newest `most`.
   StatusOr<std::vector<v1::WorkerState>> Workers(uint32_t most);
 
@@ -49,6 +52,7 @@ class Catalogue {
   Status Execute(const char* sql);
 
   sqlite3* database_;
+  uint32_t events_added_ = 0;
 };
 
 }  // namespace hatchery::coordinator

@@ -7,8 +7,8 @@
 namespace hatchery::coordinator {
 namespace {
 
-// A file may be this large: far beyond any text we train on, below what would surprise a disk.
-constexpr uint64_t kMaxFileBytes = uint64_t{1} << 40;
+constexpr int kMaxFilesAsked = 10'000;
+constexpr uint64_t kCheckpointHeader = uint64_t{16} << 20;  // beyond any
 
 Status CheckStored(const FileStore& files, const v1::DataSplit& split, const char* name) {
   if (split.begin() == split.end()) return {};
@@ -19,6 +19,16 @@ Status CheckStored(const FileStore& files, const v1::DataSplit& split, const cha
   if (file->bytes().size() == split.file_bytes()) return {};
   return InvalidArgument(std::string(name) + " file has " + std::to_string(file->bytes().size()) +
                          " bytes, not " + std::to_string(split.file_bytes()));
+}
+
+// The initial weights are read into memory.
+Status CheckInitialFile(const FileStore& files, const v1::Job& job, const Limits& limits) {
+  if (job.initial_sha256().empty()) return {};
+  HATCHERY_ASSIGN_OR_RETURN(const auto file, files.Open(job.initial_sha256()));
+  if (file->bytes().size() <= limits.weight_bytes + kCheckpointHeader) return {};
+  return InvalidArgument("the initial weights have " + std::to_string(file->bytes().size()) +
+                         " bytes; this coordinator takes " + std::to_string(limits.weight_bytes) +
+                         " (--max-weight-bytes)");
 }
 
 bool IsOver(v1::JobState::State state) {
@@ -37,11 +47,13 @@ grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext*, const v1::Submit
                                           v1::SubmitJobResponse* response) {
   const v1::Job& job = request->job();
   Status status = ValidateJob(job);
+  if (status.ok()) status = CheckSize(job, bounds_.limits);
   const FileStore& files = engine_.store().files();
   if (status.ok()) status = CheckStored(files, job.train(), "the training");
   if (status.ok()) status = CheckStored(files, job.held_out(), "the held-out");
+  if (status.ok()) status = CheckInitialFile(files, job, bounds_.limits);
   if (!status.ok()) return ToGrpc(status);
-  const auto id = engine_.Submit(job);
+  const auto id = engine_.Submit(job, bounds_.limits.unfinished_jobs);
   if (!id.ok()) return ToGrpc(id.status());
   response->set_job_id(*id);
   return {};
@@ -63,20 +75,30 @@ grpc::Status ClientServiceImpl::WatchJob(grpc::ServerContext* context,
                                          grpc::ServerWriter<v1::JobUpdate>* writer) {
   const auto job = engine_.Job(request->job_id());
   if (!job.ok()) return ToGrpc(job.status());
+  const auto slot = bounds_.watchers.Take();
+  if (!slot.ok()) return ToGrpc(slot.status());
+  Watchdog::Watch watch(bounds_.watchdog, *context);
+  // False if the client is gone, or has not read for so long that it is as good as gone.
+  const auto write = [&](const v1::JobUpdate& update) {
+    watch.Arm(bounds_.patience());
+    const bool written = writer->Write(update);
+    watch.Disarm();
+    return written;
+  };
   size_t seen = request->from_step();
   v1::JobState::State state = job->state();
-  if (seen >= job->step() && !writer->Write(job->latest())) return {};
+  if (seen >= job->step() && !write(job->latest())) return {};
   while (!context->IsCancelled()) {
     const auto news = engine_.WaitForNews(request->job_id(), seen, state);
     if (!news.ok()) return ToGrpc(news.status());
     for (v1::JobUpdate update : news->updates) {
       update.set_workers(news->state.workers());
-      if (!writer->Write(update)) return {};
+      if (!write(update)) return {};
     }
     seen += news->updates.size();
     if (news->state.state() == state && !IsOver(state)) continue;
     state = news->state.state();
-    if (!writer->Write(news->state.latest())) return {};
+    if (!write(news->state.latest())) return {};
     if (IsOver(state)) return {};
   }
   return {};
@@ -117,6 +139,9 @@ grpc::Status ClientServiceImpl::ListEvents(grpc::ServerContext*,
 grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext*,
                                              const v1::MissingFilesRequest* request,
                                              v1::MissingFilesResponse* response) {
+  if (request->sha256_size() > kMaxFilesAsked)
+    return {grpc::StatusCode::INVALID_ARGUMENT,
+            "more than " + std::to_string(kMaxFilesAsked) + " files in one question"};
   for (const std::string& sha256 : request->sha256()) {
     if (!IsSha256Hex(sha256))
       return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
@@ -125,18 +150,21 @@ grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext*,
   return {};
 }
 
-grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext*,
+grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext* context,
                                            grpc::ServerReader<v1::UploadFileRequest>* reader,
                                            v1::UploadFileResponse*) {
+  Transfer transfer(bounds_, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
   v1::UploadFileRequest part;
   if (!reader->Read(&part)) return {grpc::StatusCode::INVALID_ARGUMENT, "an empty upload"};
   const std::string sha256 = part.sha256();
   const uint64_t announced = part.bytes();
   if (!IsSha256Hex(sha256))
     return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
-  if (announced > kMaxFileBytes)
+  if (announced > bounds_.limits.upload_bytes)
     return {grpc::StatusCode::INVALID_ARGUMENT,
-            "a file of " + std::to_string(announced) + " bytes is too large to be stored here"};
+            "a file of " + std::to_string(announced) + " bytes; this coordinator takes " +
+                std::to_string(bounds_.limits.upload_bytes) + " (--max-upload-bytes)"};
   auto incoming = engine_.store().files().Receive();
   if (!incoming.ok()) return ToGrpc(incoming.status());
   do {
@@ -144,15 +172,19 @@ grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext*,
       return {grpc::StatusCode::INVALID_ARGUMENT,
               "more bytes than the announced " + std::to_string(announced)};
     if (const Status status = (*incoming)->Append(part.data()); !status.ok()) return ToGrpc(status);
+    transfer.Moved(part.data().size());
   } while (reader->Read(&part));
+  transfer.Finish();
   return ToGrpc((*incoming)->Finish(sha256));
 }
 
-grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext*,
+grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext* context,
                                              const v1::FetchJournalRequest* request,
                                              grpc::ServerWriter<v1::Chunk>* writer) {
   const auto job = engine_.Job(request->job_id());
   if (!job.ok()) return ToGrpc(job.status());
+  Transfer transfer(bounds_, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
   // Read up to the last whole record: an append may be under way.
   const std::string path = engine_.store().Run(request->job_id()).journal_path();
   auto journal = JournalReader::Open(PosixDisk(), path);
@@ -162,6 +194,7 @@ grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext*,
     const auto outcome = (*journal)->Next(record);
     if (!outcome.ok()) return ToGrpc(outcome.status());
     if (*outcome != JournalReader::Outcome::kRecord) break;
+    transfer.Moved(kChunkBytes);  // our own work, as long as it may take
   }
   auto file = PosixDisk().OpenRead(path);
   if (!file.ok()) return ToGrpc(file.status());
@@ -172,14 +205,15 @@ grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext*,
     if (!piece.ok()) return ToGrpc(piece.status());
     chunk.set_data(std::move(*piece));
     if (!writer->Write(chunk)) break;
+    transfer.Moved(chunk.data().size());
   }
   return {};
 }
 
-grpc::Status ClientServiceImpl::FetchCheckpoint(grpc::ServerContext*,
+grpc::Status ClientServiceImpl::FetchCheckpoint(grpc::ServerContext* context,
                                                 const v1::FetchCheckpointRequest* request,
                                                 grpc::ServerWriter<v1::CheckpointChunk>* writer) {
-  return SendCheckpoint(engine_, *request, writer);
+  return SendCheckpoint(engine_, bounds_, *context, *request, writer);
 }
 
 }  // namespace hatchery::coordinator

@@ -5,13 +5,14 @@
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
 #include "services/coordinator/engine.h"
+#include "services/coordinator/limits.h"
 
 namespace hatchery::coordinator {
 
 // What clients call.
 class ClientServiceImpl : public v1::ClientService::Service {
  public:
-  explicit ClientServiceImpl(Engine& engine) : engine_(engine) {}
+  ClientServiceImpl(Engine& engine, Bounds& bounds) : engine_(engine), bounds_(bounds) {}
 
   grpc::Status SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
                          v1::SubmitJobResponse* response) override;
@@ -42,6 +43,7 @@ class ClientServiceImpl : public v1::ClientService::Service {
 
  private:
   Engine& engine_;
+  Bounds& bounds_;
 };
 
 }  // namespace hatchery::coordinator

@@ -24,7 +24,8 @@ constexpr milliseconds kTick{100};
 constexpr milliseconds kNewsWait{500};
 constexpr int kTicksBetweenWorkerRecords = 50;
 constexpr size_t kUnsavedKept = 1000;
-constexpr uint32_t kListed = 10000;  // events or past workers in one answer
+constexpr size_t kLongestEvent = 1024;  // bytes of its text
+constexpr uint32_t kListed = 10000;     // events or past workers in one answer
 
 int64_t Now() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -141,6 +142,7 @@ void Engine::Disconnected(const std::string& worker, const std::string& reason) 
 
 void Engine::RecordWorker(const std::string& worker, bool gone) {
   for (v1::WorkerState& state : core_.Workers()) {
+    // One that never got beyond its Hello is worth no record: anyone can open streams.
     if (state.worker_id() != worker || state.state() == "connected") continue;
     if (gone) state.set_state("gone");
     Complain(catalogue_->PutWorker(state));
@@ -163,9 +165,17 @@ StatusOr<std::vector<v1::WorkerState>> Engine::Workers() const {
 
 // ---- Jobs --------------------------------------------------------------------------------------
 
-StatusOr<std::string> Engine::Submit(const v1::Job& job) {
-  // Making a large model's first weights takes seconds: the others need not wait for it.
-  std::lock_guard one_at_a_time(submit_mutex_);
+StatusOr<std::string> Engine::Submit(const v1::Job& job, uint32_t most) {
+  // Initial weights take seconds to compute and to read; the running job must not wait for them.
+  std::lock_guard submitting(submit_mutex_);
+  size_t unfinished = 0;
+  for (const v1::JobState& other : Jobs())
+    unfinished +=
+        other.state() != v1::JobState::FINISHED && other.state() != v1::JobState::CANCELLED;
+  if (unfinished >= most)
+    return ResourceExhausted("this coordinator has " + std::to_string(unfinished) +
+                             " unfinished jobs and takes no more; cancel some, or raise "
+                             "--max-unfinished-jobs");
   JobRecord record;
   HATCHERY_ASSIGN_OR_RETURN(record.id, store_->NewId());
   HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, store_->Create(record.id, job));
@@ -297,6 +307,7 @@ void Engine::Do(const AskReferee& action) {
 void Engine::Do(const LogEvent& action) {
   v1::Event event = action.event;
   event.set_unix_milliseconds(UnixMilliseconds());
+  if (event.message().size() > kLongestEvent) event.mutable_message()->resize(kLongestEvent);
   unsaved_.push_back(event);
   SaveEvents();
   spdlog::info("{}{}{} {}",
@@ -369,8 +380,7 @@ void Engine::Tick(std::stop_token stop) {
     Do(core_.Tick(Now()));
     SaveEvents();
     if (count % kTicksBetweenWorkerRecords != 0) continue;
-    for (const v1::WorkerState& worker : core_.Workers())
-      if (worker.state() != "connected") Complain(catalogue_->PutWorker(worker));
+    Complain(catalogue_->PutWorkers(core_.Workers()));
   }
 }
 

@@ -54,8 +54,9 @@ class Engine {
   void Received(const std::string& worker, const v1::WorkerMessage& message);
   void Disconnected(const std::string& worker, const std::string& reason);
 
-  // Jobs. `job` must have passed ValidateJob, and its files must be stored.
-  StatusOr<std::string> Submit(const v1::Job& job);
+  // Jobs. `job` must have passed ValidateJob, and its files must be stored. kResourceExhausted if
+  // there are `most` unfinished ones.
+  StatusOr<std::string> Submit(const v1::Job& job, uint32_t most);
   StatusOr<v1::JobState> Pause(const std::string& job);
   StatusOr<v1::JobState> Resume(const std::string& job);
   StatusOr<v1::JobState> Cancel(const std::string& job);
@@ -111,7 +112,7 @@ class Engine {
 
   const std::unique_ptr<JobStore> store_;
 
-  std::mutex submit_mutex_;  // before mutex_
+  std::mutex submit_mutex_;  // one new job at a time; taken before mutex_
   mutable std::mutex mutex_;
   std::condition_variable_any news_;   // for those who wait for a job
   std::condition_variable_any work_;   // for the journal thread

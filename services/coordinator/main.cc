@@ -11,40 +11,22 @@
 
 #include "services/coordinator/client_service.h"
 #include "services/coordinator/engine.h"
+#include "services/coordinator/limits.h"
+#include "services/coordinator/listener.h"
 #include "services/coordinator/worker_service.h"
 
 namespace hatchery::coordinator {
 namespace {
 
 struct Options {
-  std::string listen = "127.0.0.1:7070";
+  ListenOptions listen;
+  Limits limits;
   std::string data_dir;
   double audit_share = 0.01;
   std::string referee = "auto";
 };
 
-// A result of the largest population is a few megabytes.
-constexpr int kMaxMessageBytes = 64 << 20;
 constexpr auto kShutdownGrace = std::chrono::seconds(2);
-
-StatusOr<std::unique_ptr<grpc::Server>> Listen(const Options& options, grpc::Service* workers,
-                                               grpc::Service* clients) {
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
-  // Without this a second coordinator could share the port, and take half of the workers.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  builder.RegisterService(workers);
-  builder.RegisterService(clients);
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0)
-    return Unavailable("cannot listen on " + options.listen +
-                       ": the port is in use or the address is not this machine's; choose another "
-                       "with --listen HOST:PORT");
-  return server;
-}
 
 EngineOptions EngineOptionsFrom(const Options& options) {
   EngineOptions engine;
@@ -64,11 +46,13 @@ Status Serve(const Options& options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread is made
 
   HATCHERY_ASSIGN_OR_RETURN(auto store, JobStore::Open(PosixDisk(), options.data_dir));
-  HATCHERY_ASSIGN_OR_RETURN(const auto engine, Engine::Start(std::move(store), EngineOptionsFrom(options)));
-  WorkerServiceImpl workers(*engine);
-  ClientServiceImpl clients(*engine);
-  HATCHERY_ASSIGN_OR_RETURN(const auto server, Listen(options, &workers, &clients));
-  spdlog::info("listening on {}, data in {}", options.listen, options.data_dir);
+  HATCHERY_ASSIGN_OR_RETURN(const auto engine,
+                            Engine::Start(std::move(store), EngineOptionsFrom(options)));
+  Bounds bounds(options.limits);
+  WorkerServiceImpl workers(*engine, bounds);
+  ClientServiceImpl clients(*engine, bounds);
+  HATCHERY_ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&workers, &clients}));
+  spdlog::info("listening on {}, data in {}", options.listen.address, options.data_dir);
 
   int signal = 0;
   sigwait(&signals, &signal);
@@ -83,8 +67,8 @@ int Main(int argc, char** argv) {
   CLI::App app("Hands a population's shards to workers and keeps the journals of the runs.",
                "hatchery-coordinator");
   app.set_version_flag("--version", "hatchery-coordinator " HATCHERY_VERSION);
-  app.add_option("--listen", options.listen, "address to listen on, HOST:PORT")
-      ->capture_default_str();
+  AddListenOptions(app, options.listen);
+  AddLimitOptions(app, options.limits);
   app.add_option("--data-dir", options.data_dir,
                  "journals, checkpoints, datasets and the catalogue; created if missing")
       ->required();

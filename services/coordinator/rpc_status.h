@@ -3,6 +3,8 @@
 
 #include <grpcpp/support/status.h>
 
+#include <string>
+
 #include "kernels/status.h"
 
 namespace hatchery::coordinator {
@@ -33,8 +35,13 @@ inline grpc::StatusCode GrpcCode(StatusCode code) {
   return grpc::StatusCode::INTERNAL;
 }
 
+// A message may repeat what the peer sent: it goes back as one line, and not at any length.
 inline grpc::Status ToGrpc(const Status& status) {
-  return status.ok() ? grpc::Status() : grpc::Status(GrpcCode(status.code()), status.message());
+  if (status.ok()) return {};
+  std::string line = status.message().substr(0, 1024);
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 32 || static_cast<unsigned char>(c) > 126) c = ' ';
+  return {GrpcCode(status.code()), line};
 }
 
 }  // namespace hatchery::coordinator

@@ -1,6 +1,8 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/worker_service.h"
 
+#include <atomic>
+#include <chrono>
 #include <deque>
 #include <mutex>
 
@@ -12,17 +14,30 @@
 namespace hatchery::coordinator {
 namespace {
 
-// A worker that reads nothing while this much waits for it is too slow to be of use.
-constexpr size_t kMaxQueuedBytes = size_t{256} << 20;
+// Messages that may wait for a worker that reads slowly: a step's commit and some leases. The
+// largest commit (16,777,216 members) has 1.7 MB or, of the other encoding, 8.4 MB.
+constexpr size_t kQueuedBytes = size_t{8} << 20, kQueuedLargest = 4;
+// The queues of all workers together; beyond it, whoever has this much waiting goes.
+constexpr size_t kAllQueuedBytes = size_t{512} << 20, kFairQueuedBytes = size_t{1} << 20;
+constexpr std::chrono::seconds kFarewell{10};  // to take the reason why a session ends
 // What a checkpoint file may have beyond its weights: its header.
 constexpr uint64_t kCheckpointSlack = 1 << 20;
+
+// Bytes that wait for workers.
+std::atomic<size_t> all_queued = 0;
 
 // One worker's session. gRPC calls the On... methods, one at a time each; Send and Close come from
 // the engine. Deletes itself when the call is over.
 class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>,
                        public WorkerStream {
  public:
-  explicit SessionReactor(Engine& engine) : engine_(engine) {
+  SessionReactor(Engine& engine, Bounds& bounds, Slots::Slot slot,
+                 grpc::CallbackServerContext& context)
+      : engine_(engine),
+        patience_(bounds.patience()),
+        slot_(std::move(slot)),
+        context_(context),
+        watch_(bounds.watchdog, context) {
     worker_ = engine_.Connect(this);
     StartRead(&incoming_);
   }
@@ -30,15 +45,15 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   void Send(const v1::CoordinatorMessage& message) override {
     std::lock_guard lock(mutex_);
     if (closing_) return;
-    queued_bytes_ += message.ByteSizeLong();
-    queue_.push_back(message);
-    if (queued_bytes_ > kMaxQueuedBytes) {
-      queue_.resize(writing_ ? 1 : 0);
-      CloseLocked(ResourceExhausted(
-          "the worker reads too slowly: " + std::to_string(queued_bytes_) + " bytes wait for it"));
-    } else if (!writing_) {
-      WriteFront();
-    }
+    Push(message);
+    if (!writing_) return WriteFront();
+    const size_t most = std::max(kQueuedBytes, kQueuedLargest * queue_.back().bytes);
+    if (queued_bytes_ <= most &&
+        (all_queued <= kAllQueuedBytes || queued_bytes_ <= kFairQueuedBytes))
+      return;
+    CloseLocked(ResourceExhausted("the worker reads too slowly: " + std::to_string(queued_bytes_) +
+                                  " bytes wait for it"));
+    context_.TryCancel();  // it would not read the reason either
   }
 
   void Close(const Status& reason) override {
@@ -58,31 +73,53 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   void OnWriteDone(bool ok) override {
     std::lock_guard lock(mutex_);
     writing_ = false;
-    queued_bytes_ -= std::min(queued_bytes_, queue_.front().ByteSizeLong());
-    queue_.pop_front();
-    if (!ok) queue_.clear();
+    Pop();
+    while (!ok && !queue_.empty()) Pop();
     if (!queue_.empty())
       WriteFront();
     else if (closing_)
       FinishOnce();
+    else
+      watch_.Disarm();
   }
 
   void OnDone() override {
     engine_.Disconnected(worker_, "the stream was cut");
+    while (!queue_.empty()) Pop();
     delete this;
   }
 
  private:
+  struct Queued {
+    v1::CoordinatorMessage message;
+    size_t bytes;
+  };
+
+  void Push(const v1::CoordinatorMessage& message) {
+    const size_t bytes = message.ByteSizeLong();
+    queue_.push_back({message, bytes});
+    queued_bytes_ += bytes;
+    all_queued += bytes;
+  }
+
+  void Pop() {
+    queued_bytes_ -= queue_.front().bytes;
+    all_queued -= queue_.front().bytes;
+    queue_.pop_front();
+  }
+
   void CloseLocked(const Status& reason) {
     if (closing_) return;
     closing_ = true;
     reason_ = reason;
+    watch_.Arm(kFarewell);
     if (!writing_) FinishOnce();
   }
 
   void WriteFront() {
     writing_ = true;
-    StartWrite(&queue_.front());
+    if (!closing_) watch_.Arm(patience_);
+    StartWrite(&queue_.front().message);
   }
 
   void FinishOnce() {
@@ -92,46 +129,60 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   }
 
   Engine& engine_;
+  const std::chrono::seconds patience_;
+  const Slots::Slot slot_;
+  grpc::CallbackServerContext& context_;
   std::string worker_;
   v1::WorkerMessage incoming_;
 
   std::mutex mutex_;
-  std::deque<v1::CoordinatorMessage> queue_;  // the front is being written if writing_
+  std::deque<Queued> queue_;  // the front is being written if writing_
   size_t queued_bytes_ = 0;
   bool writing_ = false, closing_ = false, finished_ = false;
   Status reason_;
+  Watchdog::Watch watch_;
+};
+
+// A session that ends at once.
+class RefusedSession : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage> {
+ public:
+  explicit RefusedSession(const Status& why) { Finish(ToGrpc(why)); }
+  void OnDone() override { delete this; }
 };
 
 }  // namespace
 
 grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* WorkerServiceImpl::Session(
-    grpc::CallbackServerContext*) {
-  return new SessionReactor(engine_);
+    grpc::CallbackServerContext* context) {
+  StatusOr<Slots::Slot> slot = bounds_.workers.Take();
+  if (!slot.ok()) return new RefusedSession(slot.status());
+  return new SessionReactor(engine_, bounds_, std::move(*slot), *context);
 }
 
-grpc::Status WorkerServiceImpl::FetchFile(grpc::ServerContext*, const v1::FetchFileRequest* request,
+grpc::Status WorkerServiceImpl::FetchFile(grpc::ServerContext* context,
+                                          const v1::FetchFileRequest* request,
                                           grpc::ServerWriter<v1::Chunk>* writer) {
   if (!IsSha256Hex(request->sha256()))
     return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
+  Transfer transfer(bounds_, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
   const auto file = engine_.store().files().Open(request->sha256());
   if (!file.ok()) return ToGrpc(file.status());
-  const std::string_view bytes(reinterpret_cast<const char*>((*file)->bytes().data()),
-                               (*file)->bytes().size());
   v1::Chunk chunk;
-  SendInChunks(bytes, [&](std::string_view piece) {
+  SendInChunks(TextOf((*file)->bytes()), transfer, [&](std::string_view piece) {
     chunk.set_data(piece.data(), piece.size());
     return writer->Write(chunk);
   });
   return {};
 }
 
-grpc::Status WorkerServiceImpl::FetchCheckpoint(grpc::ServerContext*,
+grpc::Status WorkerServiceImpl::FetchCheckpoint(grpc::ServerContext* context,
                                                 const v1::FetchCheckpointRequest* request,
                                                 grpc::ServerWriter<v1::CheckpointChunk>* writer) {
-  return SendCheckpoint(engine_, *request, writer);
+  return SendCheckpoint(engine_, bounds_, *context, *request, writer);
 }
 
-grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext*,
+grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext* context,
                                              const v1::FetchCommitsRequest* request,
                                              grpc::ServerWriter<v1::Commit>* writer) {
   const auto job = engine_.Job(request->job_id());
@@ -139,6 +190,8 @@ grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext*,
   // The journal may already hold one commit more, which is not announced yet.
   const uint32_t end = job->step();
   if (request->from_step() >= end) return {};
+  Transfer transfer(bounds_, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
   const auto journal =
       JournalReader::Open(PosixDisk(), engine_.store().Run(request->job_id()).journal_path());
   if (!journal.ok()) return ToGrpc(journal.status());
@@ -150,7 +203,9 @@ grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext*,
       return {grpc::StatusCode::DATA_LOSS, "the journal of job " + request->job_id() +
                                                " ends before step " + std::to_string(end)};
     const auto* commit = std::get_if<CommitRecord>(&record);
-    if (commit == nullptr || commit->commit.step < request->from_step()) continue;
+    if (commit == nullptr) continue;
+    transfer.Moved(commit->commit.fitness.size() + 1);
+    if (commit->commit.step < request->from_step()) continue;
     if (!writer->Write(CommitToProto(commit->commit, commit->digest_before))) return {};
   }
   return {};
@@ -159,6 +214,8 @@ grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext*,
 grpc::Status WorkerServiceImpl::UploadCheckpoint(
     grpc::ServerContext* context, grpc::ServerReader<v1::UploadCheckpointRequest>* reader,
     v1::UploadCheckpointResponse*) {
+  Transfer transfer(bounds_, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
   v1::UploadCheckpointRequest part;
   if (!reader->Read(&part)) return {grpc::StatusCode::INVALID_ARGUMENT, "an empty upload"};
   const std::string job_id = part.job_id();
@@ -175,7 +232,9 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
       return {grpc::StatusCode::INVALID_ARGUMENT,
               "more bytes than a checkpoint of job " + job_id + " has"};
     bytes += part.data();
+    transfer.Moved(part.data().size());
   } while (reader->Read(&part));
+  transfer.Finish();
   return ToGrpc(
       engine_.OfferCheckpoint(job_id, step, bytes, [context] { return context->IsCancelled(); }));
 }

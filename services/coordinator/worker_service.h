@@ -5,6 +5,7 @@
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
 #include "services/coordinator/engine.h"
+#include "services/coordinator/limits.h"
 
 namespace hatchery::coordinator {
 
@@ -13,7 +14,7 @@ namespace hatchery::coordinator {
 class WorkerServiceImpl
     : public v1::WorkerService::WithCallbackMethod_Session<v1::WorkerService::Service> {
  public:
-  explicit WorkerServiceImpl(Engine& engine) : engine_(engine) {}
+  WorkerServiceImpl(Engine& engine, Bounds& bounds) : engine_(engine), bounds_(bounds) {}
 
   grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* Session(
       grpc::CallbackServerContext* context) override;
@@ -30,6 +31,7 @@ class WorkerServiceImpl
 
  private:
   Engine& engine_;
+  Bounds& bounds_;
 };
 
 }  // namespace hatchery::coordinator

@@ -59,8 +59,7 @@ int Main(int argc, char** argv) {
   BackendOptions backend;
   CLI::App app("Evaluates shards of the population for a hatchery coordinator.");
   app.set_version_flag("--version", "hatchery-worker " HATCHERY_VERSION);
-  app.add_option("--coordinator", options.coordinator, "address of the coordinator, HOST:PORT")
-      ->capture_default_str();
+  AddConnectionOptions(app, options);
   app.add_option("--backend", backend.name, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();

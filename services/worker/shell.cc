@@ -126,8 +126,8 @@ class Shell {
 }  // namespace
 
 StatusOr<int> RunWorker(const WorkerOptions& options, EventQueue& events) {
+  HATCHERY_ASSIGN_OR_RETURN(const auto channel, OpenChannel(options));
   HATCHERY_ASSIGN_OR_RETURN(v1::Hello hello, MakeHello(options));
-  const std::shared_ptr<grpc::Channel> channel = OpenChannel(options.coordinator);
   const std::unique_ptr<v1::WorkerService::Stub> stub = v1::WorkerService::NewStub(channel);
   const std::string cache =
       options.cache_directory.empty() ? DefaultCache() : options.cache_directory;

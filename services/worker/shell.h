@@ -8,12 +8,12 @@
 #include "kernels/status.h"
 #include "services/common/backend.h"
 #include "services/worker/chaos.h"
+#include "services/common/connection.h"
 #include "services/worker/event_queue.h"
 
 namespace hatchery::worker {
 
-struct WorkerOptions {
-  std::string coordinator = "127.0.0.1:7070";
+struct WorkerOptions : ConnectionOptions {
   std::string name;             // empty: host and process
   std::string cache_directory;  // empty: under XDG_CACHE_HOME, else ~/.cache
   std::vector<std::string> files;

@@ -45,10 +45,9 @@ void Cluster::WriteJob(const std::string& name, const std::string& more) const {
 }
 
 Process Cluster::StartCoordinator(Process::Limits limits, std::vector<std::string> more) {
-  std::vector<std::string> arguments = {"hatchery-coordinator", "--listen", Address(),
-                                        "--data-dir", Path("data")};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  Process process(arguments, Path("coordinator-" + std::to_string(++runs_)), limits);
+  more.insert(more.begin(),
+              {"hatchery-coordinator", "--listen", Address(), "--data-dir", Path("data")});
+  Process process(more, Path("coordinator-" + std::to_string(++runs_)), limits);
   Await("the coordinator to answer", [&] {
     return !process.Running() || Client({"jobs", "--coordinator", Address()}).code == 0;
   });

@@ -1,0 +1,124 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/common/connection.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "services/common/address.h"
+#include "services/common/rpc.h"
+#include "services/common/secrets.h"
+
+namespace hatchery {
+namespace {
+
+// Adds the token to every call.
+class TokenPlugin : public grpc::MetadataCredentialsPlugin {
+ public:
+  explicit TokenPlugin(const std::string& token) : header_("Bearer " + token) {}
+  bool IsBlocking() const override { return false; }
+  const char* GetType() const override { return "hatchery-token"; }
+  grpc::Status GetMetadata(grpc::string_ref, grpc::string_ref, const grpc::AuthContext&,
+                           std::multimap<grpc::string, grpc::string>* metadata) override {
+    metadata->emplace("authorization", header_);
+    return grpc::Status::OK;
+  }
+  grpc::string DebugString() override { return "hatchery-token"; }
+
+ private:
+  const std::string header_;
+};
+
+StatusOr<std::optional<std::string>> TokenOf(const ConnectionOptions& options) {
+  if (options.token_file.empty()) {
+    const char* token = std::getenv("HATCHERY_TOKEN");
+    if (token == nullptr || *token == '\0') return std::optional<std::string>();
+    return std::optional<std::string>(token);
+  }
+  HATCHERY_ASSIGN_OR_RETURN(std::vector<std::string> tokens, ReadTokens(options.token_file));
+  if (tokens.size() != 1)
+    return InvalidArgument(options.token_file + " holds " + std::to_string(tokens.size()) +
+                           " tokens; the file of a worker or client holds its own one");
+  return std::optional(std::move(tokens.front()));
+}
+
+StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(
+    const ConnectionOptions& options) {
+  grpc::SslCredentialsOptions tls;
+  HATCHERY_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadCertificates(options.tls_ca));
+  if (options.tls_cert.empty() != options.tls_key.empty())
+    return InvalidArgument("--tls-cert and --tls-key go together; one of them is missing");
+  if (!options.tls_cert.empty()) {
+    HATCHERY_ASSIGN_OR_RETURN(KeyPair pair, ReadKeyPair(options.tls_cert, options.tls_key));
+    tls.pem_cert_chain = std::move(pair.certificates);
+    tls.pem_private_key = std::move(pair.key);
+  }
+  return grpc::SslCredentials(tls);
+}
+
+StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const ConnectionOptions& options) {
+  HATCHERY_ASSIGN_OR_RETURN(const std::optional<std::string> token, TokenOf(options));
+  const bool tls = !options.tls_ca.empty();
+  if (!tls && !options.tls_cert.empty())
+    return InvalidArgument("--tls-cert needs --tls-ca: the CA by which the coordinator is known");
+  if (token && !tls && !IsLoopback(options.coordinator))
+    return FailedPrecondition("a token would travel in the clear to " + options.coordinator +
+                              "; give --tls-ca, or leave the token out");
+  std::shared_ptr<grpc::ChannelCredentials> channel;
+  if (tls) {
+    HATCHERY_ASSIGN_OR_RETURN(channel, TlsCredentials(options));
+  } else if (token) {
+    // Unlike "insecure", these take a token, and they check that the peer is this machine.
+    channel = grpc::experimental::LocalCredentials(LOCAL_TCP);
+  } else {
+    return grpc::InsecureChannelCredentials();
+  }
+  if (!token) return channel;
+  return grpc::CompositeChannelCredentials(
+      channel, grpc::experimental::MetadataCredentialsFromPlugin(
+                   std::make_unique<TokenPlugin>(*token),
+                   tls ? GRPC_PRIVACY_AND_INTEGRITY : GRPC_SECURITY_NONE));
+}
+
+}  // namespace
+
+void AddConnectionOptions(CLI::App& command, ConnectionOptions& options) {
+  command.add_option("--coordinator", options.coordinator, "Address of the coordinator, HOST:PORT")
+      ->envname("HATCHERY_COORDINATOR")
+      ->capture_default_str();
+  command
+      .add_option("--tls-ca", options.tls_ca,
+                  "Use TLS; the coordinator's certificate must be of a CA in this PEM file")
+      ->envname("HATCHERY_TLS_CA");
+  command.add_option("--tls-cert", options.tls_cert, "Our own certificate, PEM")
+      ->envname("HATCHERY_TLS_CERT");
+  command.add_option("--tls-key", options.tls_key, "Its private key, PEM")
+      ->envname("HATCHERY_TLS_KEY");
+  command
+      .add_option("--token-file", options.token_file,
+                  "File with our token (default: the variable HATCHERY_TOKEN, if set)")
+      ->envname("HATCHERY_TOKEN_FILE");
+}
+
+StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options) {
+  // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
+  HATCHERY_ASSIGN_OR_RETURN(const auto credentials, Credentials(options));
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  // A connection that a NAT or a pulled cable has cut is noticed even while nothing is said.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Our own back-off decides when we ask; the channel tries again soon after a failure.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  // In spite of its name, how long one attempt to connect may take: a busy coordinator needs a
+  // while.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  return grpc::CreateCustomChannel(options.coordinator, credentials, arguments);
+}
+
+}  // namespace hatchery

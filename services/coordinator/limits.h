@@ -1,0 +1,106 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// How much of anything peers may ask for.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "hatchery/v1/job.pb.h"
+#include "kernels/status.h"
+#include "services/coordinator/watchdog.h"
+
+namespace CLI {
+class App;
+}
+
+namespace hatchery::coordinator {
+
+struct Limits {
+  uint32_t workers = 4096;                       // sessions at once
+  uint32_t watchers = 128;                       // WatchJob calls at once; a thread each
+  uint32_t transfers = 64;                       // files on their way at once; a thread each
+  uint64_t upload_bytes = uint64_t{64} << 30;    // of one file
+  uint64_t weight_bytes = uint64_t{4} << 30;     // of a job's model
+  uint64_t journal_bytes = uint64_t{256} << 30;  // of a job's journal, when it will be complete
+  uint32_t unfinished_jobs = 1000;
+  uint32_t stalled_seconds = 60;  // a peer that neither reads nor sends is cut off
+};
+void AddLimitOptions(CLI::App& app, Limits& limits);
+
+// OK if a coordinator with these limits takes the job, which must be valid.
+Status CheckSize(const v1::Job& job, const Limits& limits);
+
+// A number of equal places. Thread-safe.
+class Slots {
+ public:
+  // One place; given back when it goes.
+  class Slot {
+   public:
+    explicit Slot(std::atomic<uint32_t>* used) : used_(used) {}
+    Slot(Slot&& other) noexcept : used_(std::exchange(other.used_, nullptr)) {}
+    Slot& operator=(Slot&&) = delete;
+    ~Slot() {
+      if (used_ != nullptr) --*used_;
+    }
+
+   private:
+    std::atomic<uint32_t>* used_;
+  };
+
+  Slots(uint32_t size, std::string what) : size_(size), what_(std::move(what)) {}
+  // kResourceExhausted, naming what there is too much of, if all places are taken.
+  StatusOr<Slot> Take();
+
+ private:
+  const uint32_t size_;
+  const std::string what_;
+  std::atomic<uint32_t> used_ = 0;
+};
+
+// The limits and what is used of them. Thread-safe; shared by both services.
+struct Bounds {
+  explicit Bounds(const Limits& l)
+      : limits(l),
+        workers(l.workers, "workers (--max-workers)"),
+        watchers(l.watchers, "watchers (--max-watchers)"),
+        transfers(l.transfers, "transfers (--max-transfers)") {}
+  std::chrono::seconds patience() const { return std::chrono::seconds(limits.stalled_seconds); }
+
+  const Limits limits;
+  Slots workers, watchers, transfers;
+  Watchdog watchdog;
+};
+
+// A file on its way while it lives: takes one of the places, and is cut off if it stalls.
+class Transfer {
+ public:
+  Transfer(Bounds& bounds, grpc::ServerContextBase& context)
+      : bounds_(bounds), slot_(bounds.transfers.Take()), watch_(bounds.watchdog, context) {
+    watch_.Arm(bounds_.patience());
+  }
+  // Not OK: there is no place; give up.
+  const Status& status() const { return slot_.status(); }
+  // So many bytes have moved. A trickle does not count as progress.
+  void Moved(size_t bytes) {
+    moved_ += bytes;
+    if (moved_ < kProgressBytes) return;
+    moved_ = 0;
+    watch_.Arm(bounds_.patience());
+  }
+  // All has moved; what follows is our own work.
+  void Finish() { watch_.Disarm(); }
+
+ private:
+  static constexpr size_t kProgressBytes = 64 << 10;
+  Bounds& bounds_;
+  StatusOr<Slots::Slot> slot_;
+  Watchdog::Watch watch_;
+  size_t moved_ = 0;
+};
+
+}  // namespace hatchery::coordinator
