@@ -48,7 +48,8 @@ Status CheckMemory(const std::string& what, uint64_t bytes) {
   const uint64_t available = AvailableMemory();
   if (bytes <= available) return {};
   return ResourceExhausted(what + " takes " + FormatBytes(bytes) + " of memory, and " +
-                           FormatBytes(available) + " are available");
+                           FormatBytes(available) +
+                           " are available; use a smaller model or a larger machine");
 }
 
 std::string FormatBytes(uint64_t bytes) {
