@@ -16,6 +16,7 @@
 #include "kernels/cuda/cuda_replica.h"
 #include "kernels/cuda/device.h"
 #include "kernels/gang.h"
+#include "services/common/guard.h"
 
 namespace hatchery {
 namespace {
@@ -155,7 +156,16 @@ int Run(bool json, const Devices& devices) {
 }  // namespace
 }  // namespace hatchery
 
-int main(int argc, char** argv) {
+namespace {
+
+constexpr char kUsage[] =
+    "usage: hatchery-bench [--json] [--devices 0,1]\n"
+    "Tokens a second of training on GPUs, and of its parts, for egg 6 x 256 on random bytes.\n"
+    "  --json         one JSON object a line\n"
+    "  --devices LIST CUDA devices that work together; 0 unless given\n"
+    "  --version      the version\n";
+
+int Main(int argc, char** argv) {
   bool json = false;
   std::string devices = "0";
   for (int i = 1; i < argc; ++i) {
@@ -163,8 +173,15 @@ int main(int argc, char** argv) {
       json = true;
     } else if (std::strcmp(argv[i], "--devices") == 0 && i + 1 < argc) {
       devices = argv[++i];
+    } else if (std::strcmp(argv[i], "--version") == 0) {
+      std::printf("hatchery-bench " HATCHERY_VERSION "\n");
+      return 0;
+    } else if (std::strcmp(argv[i], "--help") == 0) {
+      std::printf("%s", kUsage);
+      return 0;
     } else {
-      std::fprintf(stderr, "usage: hatchery-bench [--json] [--devices 0,1]\n");
+      std::fprintf(stderr, "hatchery-bench: cannot use %s; --help tells what can be given\n",
+                   argv[i]);
       return 2;
     }
   }
@@ -172,4 +189,10 @@ int main(int argc, char** argv) {
   if (parsed.ok()) return hatchery::Run(json, *parsed);
   std::fprintf(stderr, "hatchery-bench: %s\n", parsed.status().message().c_str());
   return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return hatchery::GuardedMain("hatchery-bench", [&] { return Main(argc, argv); });
 }

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <new>
+#include <system_error>
+#include <thread>
 
 #include "cpu_fallback/forward.h"
 #include "cpu_fallback/noise_batch.h"
@@ -70,8 +73,6 @@ class CpuReplica : public Replica {
 
   void SetWeights(std::vector<int8_t> bytes);
   void PackMatrix(const Tensor& tensor, Product* product);
-  Status CheckCommit(const Commit& commit) const;
-  Status CheckBytes(const char* what, uint64_t offset, uint64_t size) const;
   void EvaluatePairs(Worker& worker, uint32_t first, uint32_t pairs, const std::stop_token& stop,
                      int32_t* scores);
   HeldOutSums ValidateStreams(Worker& worker, uint32_t begin, uint32_t end,
@@ -207,25 +208,9 @@ HeldOutSums CpuReplica::ValidateStreams(Worker& worker, uint32_t begin, uint32_t
   return sums;
 }
 
-Status CpuReplica::CheckCommit(const Commit& commit) const {
-  if (commit.step != step_)
-    return FailedPrecondition("commit of step " + std::to_string(commit.step) +
-                              " does not fit a replica at step " + std::to_string(step_));
-  return CheckFitness(commit.encoding, commit.fitness, spec_.pairs());
-}
-
-Status CpuReplica::CheckBytes(const char* what, uint64_t offset, uint64_t size) const {
-  if (offset % 8 == 0 && size % 8 == 0 && offset <= model_.bytes() &&
-      size <= model_.bytes() - offset)
-    return {};
-  return InvalidArgument(std::string(what) + " of bytes [" + std::to_string(offset) + ", " +
-                         std::to_string(offset + size) + ") is not in whole words within " +
-                         std::to_string(model_.bytes()));
-}
-
 Status CpuReplica::UpdateSlice(const Commit& commit, uint64_t offset, std::span<int8_t> out) {
-  HATCHERY_RETURN_IF_ERROR(CheckCommit(commit));
-  HATCHERY_RETURN_IF_ERROR(CheckBytes("update", offset, out.size()));
+  HATCHERY_RETURN_IF_ERROR(CheckCommit(*this, commit));
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("update", model_, offset, out.size()));
   std::copy_n(weights_.bytes.begin() + static_cast<ptrdiff_t>(offset), out.size(), out.begin());
   const UpdateStep update(model_, spec_, commit);
   const std::vector<UpdateTile> tiles = TilesOf(model_, offset, out.size());
@@ -251,7 +236,7 @@ Status CpuReplica::Apply(const Commit& commit) {
 }
 
 Status CpuReplica::Install(uint64_t offset, std::span<const int8_t> bytes) {
-  HATCHERY_RETURN_IF_ERROR(CheckBytes("install", offset, bytes.size()));
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("install", model_, offset, bytes.size()));
   std::vector<int8_t> weights = weights_.bytes;
   std::copy(bytes.begin(), bytes.end(), weights.begin() + static_cast<ptrdiff_t>(offset));
   SetWeights(std::move(weights));
@@ -259,7 +244,7 @@ Status CpuReplica::Install(uint64_t offset, std::span<const int8_t> bytes) {
 }
 
 StatusOr<core::Digest> CpuReplica::DigestOf(uint64_t offset, uint64_t size) {
-  HATCHERY_RETURN_IF_ERROR(CheckBytes("digest", offset, size));
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("digest", model_, offset, size));
   static constexpr uint64_t kSlice = 1 << 18;
   std::vector<core::Digest> parts((size + kSlice - 1) / kSlice);
   pool_.ParallelFor(parts.size(), [&](size_t index, unsigned) {
@@ -305,6 +290,32 @@ StatusOr<std::vector<int8_t>> CpuReplica::Logits(uint8_t token, RecurrentState& 
 
 }  // namespace
 
+CpuMemory CpuMemoryOf(const JobSpec& spec, unsigned threads) {
+  if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+  const Model model(spec);
+  CpuMemory memory;
+  memory.weights = 2 * model.bytes();
+  uint64_t pair_noise = 0, member_vectors = 0;
+  for (const Tensor& t : model.tensors()) {
+    if (t.kind == TensorKind::kMatrix) {
+      memory.weights += 2 * Padded(t.rows) * Padded(t.columns);  // the portable product: 16 bits
+      pair_noise +=
+          spec.rank * (NoiseRowBytes(spec.noise, t.rows) + NoiseRowBytes(spec.noise, t.columns));
+    } else if (t.kind != TensorKind::kEmbedding) {
+      member_vectors += Padded(t.columns);
+    }
+  }
+  const uint64_t row = Padded(spec.hidden);
+  const uint64_t wide =
+      std::max<uint64_t>(Padded(core::kMlpExpansion * size_t{spec.hidden}), core::kVocabulary);
+  // A member: recurrent states, eight rows of activations, a wide one with its sums and its copy in
+  // 16 bits, logits, perturbed vectors, and half of its pair's noise.
+  const uint64_t member = (spec.layers + 8) * row + (1 + 4 + 2) * wide + core::kVocabulary +
+                          member_vectors + pair_noise / 2;
+  memory.evaluation = threads * kBatchRows * member + 4 * uint64_t{spec.population};
+  return memory;
+}
+
 StatusOr<std::unique_ptr<Replica>> CreateCpuReplica(const JobSpec& spec, DataView data,
                                                     const CpuOptions& options) {
   HATCHERY_RETURN_IF_ERROR(spec.Validate());
@@ -312,7 +323,15 @@ StatusOr<std::unique_ptr<Replica>> CreateCpuReplica(const JobSpec& spec, DataVie
   CpuOptions chosen = options;
   chosen.product = ChooseProduct(options.product);
   HATCHERY_RETURN_IF_ERROR(CheckProduct(chosen.product));
-  return std::unique_ptr<Replica>(std::make_unique<CpuReplica>(spec, data, chosen));
+  try {
+    return std::unique_ptr<Replica>(std::make_unique<CpuReplica>(spec, data, chosen));
+  } catch (const std::system_error& error) {
+    return ResourceExhausted("cannot start the threads of the CPU backend: " +
+                             std::string(error.what()) + "; give fewer with --threads");
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted("a replica of " + std::to_string(Model(spec).bytes()) +
+                             " bytes does not fit into memory; use a smaller model");
+  }
 }
 
 }  // namespace hatchery

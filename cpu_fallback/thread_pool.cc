@@ -9,10 +9,17 @@ namespace hatchery {
 
 ThreadPool::ThreadPool(unsigned threads) {
   if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
-  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i] { Run(i); });
+  try {
+    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i] { Run(i); });
+  } catch (...) {
+    Stop();  // no destructor runs for those that did start
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;

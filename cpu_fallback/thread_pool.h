@@ -13,6 +13,7 @@ namespace hatchery {
 // Threads that live as long as the replica. One ParallelFor at a time.
 class ThreadPool {
  public:
+  // Throws std::system_error if the system has no room for so many.
   explicit ThreadPool(unsigned threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -26,6 +27,7 @@ class ThreadPool {
 
  private:
   void Run(unsigned thread);
+  void Stop();
 
   std::mutex mutex_;
   std::condition_variable work_, done_;

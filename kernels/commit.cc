@@ -99,6 +99,11 @@ Commit MakeNormalizedCommit(const JobSpec& spec, uint32_t step, std::span<const 
   return commit;
 }
 
+Commit MakeCommit(const JobSpec& spec, uint32_t step, std::span<const int32_t> scores) {
+  return spec.fitness == FitnessRule::kSign ? MakeSignCommit(spec, step, EncodeSigns(scores))
+                                            : MakeNormalizedCommit(spec, step, scores);
+}
+
 Thresholds ComputeThresholds(const JobSpec& spec, const Commit& commit,
                              std::span<const int8_t> fitness) {
   uint64_t sum_squares = 0;

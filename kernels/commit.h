@@ -47,6 +47,9 @@ Commit MakeSignCommit(const JobSpec& spec, uint32_t step, std::vector<uint8_t> t
 // f = clamp(floor(32 d / m), -127, 127), d the pair's difference, m = max(1, floor(mean |d|)).
 Commit MakeNormalizedCommit(const JobSpec& spec, uint32_t step, std::span<const int32_t> scores);
 
+// Commit of `step` under the job's own rule, from the whole population's scores, two a pair.
+Commit MakeCommit(const JobSpec& spec, uint32_t step, std::span<const int32_t> scores);
+
 // The thresholds of one commit: |Z| at or above moves the weight.
 struct Thresholds {
   uint64_t matrix = 0;

@@ -5,6 +5,21 @@
 
 namespace hatchery {
 
+Status CheckCommit(const Replica& replica, const Commit& commit) {
+  if (commit.step != replica.step())
+    return FailedPrecondition("commit of step " + std::to_string(commit.step) +
+                              " does not fit a replica at step " + std::to_string(replica.step()));
+  return CheckFitness(commit.encoding, commit.fitness, replica.spec().pairs());
+}
+
+Status CheckBytes(const char* what, const Model& model, uint64_t offset, uint64_t size) {
+  if (offset % 8 == 0 && size % 8 == 0 && offset <= model.bytes() && size <= model.bytes() - offset)
+    return {};
+  return InvalidArgument(std::string(what) + " of bytes [" + std::to_string(offset) + ", " +
+                         std::to_string(offset + size) + ") is not in whole words within " +
+                         std::to_string(model.bytes()));
+}
+
 Status CheckData(const JobSpec& spec, const DataView& data) {
   return CheckDataSizes(spec, data.train.size(), data.held_out.size());
 }

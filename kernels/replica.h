@@ -109,6 +109,12 @@ inline StreamSpan HeldOutStream(uint64_t held_out_bytes, uint32_t streams, uint3
   return {stream * length, (stream + 1) * length};
 }
 
+// OK if `replica` can apply `commit` now: it is of its step and its fitness is well-formed.
+Status CheckCommit(const Replica& replica, const Commit& commit);
+// OK if bytes [offset, offset + size) are whole words within the model; `what` is done to them, for
+// the message.
+Status CheckBytes(const char* what, const Model& model, uint64_t offset, uint64_t size);
+
 // OK if `data` is long enough for `spec`: at least one window, and two bytes a held-out stream
 // unless there is no held-out data at all.
 Status CheckData(const JobSpec& spec, const DataView& data);

@@ -60,8 +60,6 @@ class CudaReplica : public Replica {
   cuda::ModelView View() const;
   cuda::Sequences MemberSequences(Shard shard) const;
   Status Run(const cuda::Sequences& sequences);
-  Status CheckCommit(const Commit& commit) const;
-  Status CheckBytes(const char* what, uint64_t offset, uint64_t size) const;
   // New weights of the tensors that overlap [offset, offset + size), in next_.
   Status ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size);
   // The same of `tiles`, copied to `on_device`.
@@ -252,22 +250,6 @@ StatusOr<HeldOutSums> CudaReplica::Validate(uint32_t begin, uint32_t end, std::s
   return total;
 }
 
-Status CudaReplica::CheckCommit(const Commit& commit) const {
-  if (commit.step != step_)
-    return FailedPrecondition("commit of step " + std::to_string(commit.step) +
-                              " does not fit a replica at step " + std::to_string(step_));
-  return CheckFitness(commit.encoding, commit.fitness, spec_.pairs());
-}
-
-Status CudaReplica::CheckBytes(const char* what, uint64_t offset, uint64_t size) const {
-  if (offset % 8 == 0 && size % 8 == 0 && offset <= model_.bytes() &&
-      size <= model_.bytes() - offset)
-    return {};
-  return InvalidArgument(std::string(what) + " of bytes [" + std::to_string(offset) + ", " +
-                         std::to_string(offset + size) + ") is not in whole words within " +
-                         std::to_string(model_.bytes()));
-}
-
 // Tiles, `height` x `width`, of the rows of `tensor` that overlap bytes [begin, end) of the
 // replica.
 void AppendTiles(const Tensor& tensor, uint32_t height, uint32_t width, uint64_t begin,
@@ -288,8 +270,8 @@ uint32_t LargestMagnitude(std::span<const int8_t> values) {
 }
 
 Status CudaReplica::ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size) {
-  HATCHERY_RETURN_IF_ERROR(CheckCommit(commit));
-  HATCHERY_RETURN_IF_ERROR(CheckBytes("update", offset, size));
+  HATCHERY_RETURN_IF_ERROR(CheckCommit(*this, commit));
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("update", model_, offset, size));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   const std::vector<int8_t> fitness = DecodeFitness(commit.encoding, commit.fitness, spec_.pairs());
   const Thresholds thresholds = ComputeThresholds(spec_, commit, fitness);
@@ -350,14 +332,14 @@ Status CudaReplica::UpdateSlice(const Commit& commit, uint64_t offset, std::span
 }
 
 Status CudaReplica::Install(uint64_t offset, std::span<const int8_t> bytes) {
-  HATCHERY_RETURN_IF_ERROR(CheckBytes("install", offset, bytes.size()));
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("install", model_, offset, bytes.size()));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   HATCHERY_RETURN_IF_ERROR(weights_.CopyFrom(bytes, offset));
   return WeightsChanged();
 }
 
 StatusOr<core::Digest> CudaReplica::DigestOf(uint64_t offset, uint64_t size) {
-  HATCHERY_RETURN_IF_ERROR(CheckBytes("digest", offset, size));
+  HATCHERY_RETURN_IF_ERROR(CheckBytes("digest", model_, offset, size));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   unsigned long long lanes[2] = {0, 0};
   HATCHERY_RETURN_IF_ERROR(lanes_.CopyFrom(lanes));

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "kernels/status.h"
 #include "services/common/backend.h"
@@ -20,6 +22,10 @@ void SetAction(CLI::App* subcommand, std::function<Status()> action);
 
 // Adds --backend, --threads and --devices, which fill `options`.
 void AddBackendOptions(CLI::App& command, BackendOptions& options);
+// --threads alone.
+void AddThreadsOption(CLI::App& command, BackendOptions& options);
+// Adds --set FIELD=VALUE, one value at a time.
+void AddSetOption(CLI::App& command, std::vector<std::string>& sets);
 
 void AddDescribeCommand(CLI::App& app);
 void AddDataCommand(CLI::App& app);

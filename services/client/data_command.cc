@@ -6,11 +6,15 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 
 #include "kernels/core/philox.h"
 #include "kernels/core/update.h"
 #include "services/client/command.h"
+#include "services/client/stop_on_signal.h"
+#include "services/common/cli_error.h"
 #include "services/common/disk.h"
+#include "services/common/memory.h"
 
 namespace hatchery {
 namespace {
@@ -23,18 +27,71 @@ Status Write(const std::string& path, const std::string& bytes) {
 
 // Counts up modulo `vocab`, starting anew at a random value after a random 256 to 1,279 tokens, so
 // that no position predicts the value but all but one in some 770 tokens follow from the last.
-std::string Count(uint32_t vocab, uint64_t tokens, uint64_t seed) {
-  std::string bytes;
-  bytes.reserve(tokens);
-  for (uint32_t run = 0; bytes.size() < tokens; ++run) {
-    const core::Word4 bits = core::Philox({run, 0, 0, 0}, seed);
-    uint32_t value = static_cast<uint32_t>(uint64_t{bits.w0} * vocab >> 32);
-    for (uint32_t left = 256 + (bits.w1 & 1023); left != 0 && bytes.size() < tokens; --left) {
-      bytes += static_cast<char>(value);
-      value = (value + 1) % vocab;
+class Counter {
+ public:
+  Counter(uint32_t vocab, uint64_t seed) : vocab_(vocab), seed_(seed) {}
+
+  // The next `tokens` of them.
+  std::string Take(uint64_t tokens) {
+    std::string bytes(tokens, '\0');
+    for (char& byte : bytes) {
+      if (left_ == 0) StartRun();
+      byte = static_cast<char>(value_);
+      value_ = (value_ + 1) % vocab_;
+      --left_;
     }
+    return bytes;
   }
-  return bytes;
+
+ private:
+  void StartRun() {
+    const core::Word4 bits = core::Philox({run_++, 0, 0, 0}, seed_);
+    value_ = static_cast<uint32_t>(uint64_t{bits.w0} * vocab_ >> 32);
+    left_ = 256 + (bits.w1 & 1023);
+  }
+
+  const uint32_t vocab_;
+  const uint64_t seed_;
+  uint32_t run_ = 0, value_ = 0, left_ = 0;
+};
+
+Status CheckRoom(const std::string& path, uint64_t bytes) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
+    return InvalidArgument("cannot replace " + path + ": it is not a regular file");
+  const auto parent = std::filesystem::absolute(path, error).parent_path();
+  const auto space = std::filesystem::space(parent, error);
+  if (error || bytes <= space.available) return {};
+  return ResourceExhausted(path + " would take " + FormatBytes(bytes) + ", and " + parent.string() +
+                           " has " + FormatBytes(space.available) +
+                           " free; lower --tokens or free some space");
+}
+
+// In pieces: a file may be larger than memory. Nothing is left behind unless all of it is there.
+Status WriteCount(const std::string& path, uint64_t tokens, Counter counter) {
+  constexpr uint64_t kPiece = 1 << 22;
+  HATCHERY_RETURN_IF_ERROR(CheckRoom(path, tokens));
+  const StopOnSignal signals;
+  Disk& disk = PosixDisk();
+  const std::string temporary = path + ".incoming";
+  HATCHERY_RETURN_IF_ERROR(disk.WriteAtomically(temporary, ""));
+  const auto fill = [&]() -> Status {
+    HATCHERY_ASSIGN_OR_RETURN(const auto file, disk.OpenAppend(temporary));
+    for (uint64_t left = tokens; left != 0;) {
+      if (signals.token().stop_requested()) return Cancelled("stopped; nothing was written");
+      const uint64_t piece = std::min(left, kPiece);
+      HATCHERY_RETURN_IF_ERROR(file->Append(counter.Take(piece)));
+      left -= piece;
+    }
+    HATCHERY_RETURN_IF_ERROR(file->Sync());
+    return disk.Rename(temporary, path);
+  };
+  if (const Status status = fill(); !status.ok()) {
+    (void)disk.Remove(temporary);
+    return status;
+  }
+  std::printf("wrote %s (%llu bytes)\n", path.c_str(), static_cast<unsigned long long>(tokens));
+  return {};
 }
 
 StatusOr<std::string> KingJames() {
@@ -63,13 +120,14 @@ void AddDataCommand(CLI::App& app) {
   auto options = std::make_shared<Options>();
 
   auto* count = command->add_subcommand("count", "Bytes that count up modulo a vocabulary");
-  count->add_option("--vocab", options->vocab, "Values, in [2, 256]")->check(CLI::Range(2, 256));
+  count->add_option("--vocab", options->vocab, "Values, in [2, 256]")->check(WholeNumber(2, 256));
   count->add_option("--tokens", options->tokens, "Bytes to write")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
-  count->add_option("--seed", options->seed, "Of the runs' starts and lengths");
+      ->check(WholeNumber(1, uint64_t{1} << 40));
+  count->add_option("--seed", options->seed, "Of the runs' starts and lengths")
+      ->check(WholeNumber(0, UINT64_MAX));
   count->add_option("--out", options->out, "The file to write")->required();
   SetAction(count, [options] {
-    return Write(options->out, Count(options->vocab, options->tokens, options->seed));
+    return WriteCount(options->out, options->tokens, Counter(options->vocab, options->seed));
   });
 
   auto* kjv = command->add_subcommand("kjv", "The King James Bible, from the package bible-kjv");

@@ -1,13 +1,17 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
+#include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "cpu_fallback/cpu_replica.h"
 #include "kernels/core/trits.h"
 #include "kernels/model.h"
 #include "services/client/command.h"
 #include "services/client/job_file.h"
 #include "services/common/job.h"
 #include "services/common/journal_format.h"
+#include "services/common/memory.h"
 
 namespace hatchery {
 namespace {
@@ -21,6 +25,7 @@ struct Options {
 // What the job costs, before anything runs.
 struct Costs {
   uint64_t replica_bytes, parameters, matrix_parameters = 0;
+  CpuMemory cpu_memory;
   uint64_t tokens_per_step;
   double operations_per_token, evaluation_operations, update_operations;
   uint64_t journal_bytes_per_step, journal_bytes;
@@ -30,6 +35,7 @@ Costs CostsOf(const v1::Job& job, const JobSpec& spec, const Model& model) {
   Costs c;
   c.replica_bytes = model.bytes();
   c.parameters = model.parameters();
+  c.cpu_memory = CpuMemoryOf(spec, 0);
   for (const Tensor& t : model.tensors())
     if (t.kind == TensorKind::kMatrix) c.matrix_parameters += t.elements();
   c.tokens_per_step = TokensPerStep(job);
@@ -52,6 +58,20 @@ std::string Shape(const Tensor& t) {
                      : std::to_string(t.rows) + " x " + std::to_string(t.columns);
 }
 
+// "41.2 k", "3.10 G": three digits and more, whatever the size.
+std::string Scaled(double value) {
+  static constexpr const char* kUnits[] = {"", " k", " M", " G", " T", " P", " E"};
+  size_t unit = 0;
+  for (; value >= 999.5 && unit + 1 < std::size(kUnits); ++unit) value /= 1e3;
+  char text[32];
+  std::snprintf(text, sizeof text,
+                unit == 0    ? "%.0f%s"
+                : value < 10 ? "%.2f%s"
+                             : "%.1f%s",
+                value, kUnits[unit]);
+  return text;
+}
+
 void PrintText(const v1::Job& job, const JobSpec& spec, const Model& model, const Costs& c) {
   std::printf("job %s: egg, %u layers x %u, %s noise of rank %u, sigma 2^%d, seed %llu\n",
               job.name().c_str(), spec.layers, spec.hidden,
@@ -66,18 +86,21 @@ void PrintText(const v1::Job& job, const JobSpec& spec, const Model& model, cons
       std::printf("%-20s and %u more layers like it\n", "", spec.layers - 1);
   }
   std::printf("%-35s %12llu\n\n", "all tensors", static_cast<unsigned long long>(c.parameters));
-  std::printf("replica            %.2f MB\n", static_cast<double>(c.replica_bytes) / 1e6);
+  std::printf("replica            %s\n", FormatBytes(c.replica_bytes).c_str());
+  std::printf("memory on this CPU %s at most, all threads: weights %s, evaluation %s\n",
+              FormatBytes(c.cpu_memory.total()).c_str(), FormatBytes(c.cpu_memory.weights).c_str(),
+              FormatBytes(c.cpu_memory.evaluation).c_str());
   std::printf("population         %u members in groups of %u, window %u + %u\n", spec.population,
               spec.group_size, spec.burn_in, spec.window);
-  std::printf("tokens             %.3f M a step, %.1f M in %u steps\n",
-              static_cast<double>(c.tokens_per_step) / 1e6,
-              static_cast<double>(c.tokens_per_step) * spec.steps / 1e6, spec.steps);
-  std::printf("operations         %.3f M a token; a step %.1f G to evaluate, %.1f G to update\n",
-              c.operations_per_token / 1e6, c.evaluation_operations / 1e9,
-              c.update_operations / 1e9);
-  std::printf("journal            %llu bytes a step, %.2f MB in all\n",
+  std::printf("tokens             %s a step, %s in %u steps\n",
+              Scaled(static_cast<double>(c.tokens_per_step)).c_str(),
+              Scaled(static_cast<double>(c.tokens_per_step) * spec.steps).c_str(), spec.steps);
+  std::printf("operations         %s a token; a step %s to evaluate, %s to update\n",
+              Scaled(c.operations_per_token).c_str(), Scaled(c.evaluation_operations).c_str(),
+              Scaled(c.update_operations).c_str());
+  std::printf("journal            %llu bytes a step, %s in all\n",
               static_cast<unsigned long long>(c.journal_bytes_per_step),
-              static_cast<double>(c.journal_bytes) / 1e6);
+              FormatBytes(c.journal_bytes).c_str());
   if (job.has_train())
     std::printf("data               %llu bytes to train on, %llu held out in %u streams\n",
                 static_cast<unsigned long long>(job.train().end() - job.train().begin()),
@@ -93,6 +116,8 @@ void PrintJson(const v1::Job& job, const Model& model, const Costs& c) {
   const nlohmann::ordered_json line = {{"name", job.name()},
                                        {"parameters", c.parameters},
                                        {"replica_bytes", c.replica_bytes},
+                                       {"cpu_weight_bytes", c.cpu_memory.weights},
+                                       {"cpu_evaluation_bytes", c.cpu_memory.evaluation},
                                        {"tokens_per_step", c.tokens_per_step},
                                        {"operations_per_token", c.operations_per_token},
                                        {"evaluation_operations_per_step", c.evaluation_operations},
@@ -106,7 +131,10 @@ void PrintJson(const v1::Job& job, const Model& model, const Costs& c) {
 Status Describe(const Options& options) {
   HATCHERY_ASSIGN_OR_RETURN(JobFile file, ReadJobFile(options.job, options.sets));
   v1::Job job = file.job;
-  if (!options.data.empty()) {
+  std::error_code ignored;
+  const std::string data_path = file.data_path;
+  const bool present = !file.data_path.empty() && std::filesystem::exists(file.data_path, ignored);
+  if (!options.data.empty() || present) {
     HATCHERY_ASSIGN_OR_RETURN(PreparedJob prepared, PrepareJob(std::move(file), options.data));
     job = std::move(prepared.job);
   }
@@ -117,6 +145,8 @@ Status Describe(const Options& options) {
     PrintJson(job, model, costs);
   else
     PrintText(job, spec, model, costs);
+  if (!options.json && !job.has_train() && !data_path.empty())
+    std::printf("data               %s is not there yet\n", data_path.c_str());
   return {};
 }
 
@@ -126,8 +156,9 @@ void AddDescribeCommand(CLI::App& app) {
   auto* command = app.add_subcommand("describe", "What a job is and costs, before anything runs");
   auto options = std::make_shared<Options>();
   command->add_option("JOB", options->job, "The job file (YAML)")->required();
-  command->add_option("--data", options->data, "The data file, to check the splits as well");
-  command->add_option("--set", options->sets, "Override a field: noise.rank=2 (may be repeated)");
+  command->add_option("--data", options->data,
+                      "The data file to check, in place of the job's data.file");
+  AddSetOption(*command, options->sets);
   command->add_flag("--json", options->json, "One JSON object");
   SetAction(command, [options] { return Describe(*options); });
 }

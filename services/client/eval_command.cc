@@ -39,10 +39,15 @@ StatusOr<Part> ChoosePart(const Options& options, const v1::Job& job, const Mapp
 Status Eval(const Options& options) {
   HATCHERY_ASSIGN_OR_RETURN(const ModelFile model, ReadModel(options.model));
   const v1::Job& job = model.checkpoint.job;
-  HATCHERY_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(options.data));
+  const auto opened = MappedFile::Open(options.data);
+  if (!opened.ok())
+    return Status(opened.status().code(),
+                  "--data: " + opened.status().message() + "; give the path of the file to score");
+  const auto& file = *opened;
   HATCHERY_ASSIGN_OR_RETURN(const Part part, ChoosePart(options, job, *file));
   if (part.bytes.size() < 2)
-    return InvalidArgument(options.data + " has fewer than two bytes to score");
+    return InvalidArgument(options.data + " has " + std::to_string(part.bytes.size()) +
+                           " bytes to score; give a file of at least two");
   const uint32_t streams =
       static_cast<uint32_t>(std::clamp<uint64_t>(part.bytes.size() / 2, 1, job.held_out_streams()));
   HATCHERY_ASSIGN_OR_RETURN(auto replica,

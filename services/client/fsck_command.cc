@@ -92,7 +92,7 @@ void AddFsckCommand(CLI::App& app) {
   command->add_flag("--deep", options->deep, "Prove every digest by replaying the commits");
   command->add_option("--backend", options->backend.name, "For --deep: auto, cpu or cuda")
       ->capture_default_str();
-  command->add_option("--threads", options->backend.threads, "CPU threads; 0: all");
+  AddThreadsOption(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object a file, then one for all");
   SetAction(command, [options] { return RunFsck(*options); });
 }

@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <numeric>
+#include <sstream>
 
 #include "hatchery/v1/options.pb.h"
 #include "services/common/job.h"
@@ -94,19 +97,33 @@ class Reader {
   Status ReadMap(const YAML::Node& map, Message& message, const std::string& prefix) {
     if (!map.IsMap())
       return Error(map, (prefix.empty() ? "the job" : prefix) + " must be a map of fields");
-    std::vector<std::string> seen;
+    HATCHERY_RETURN_IF_ERROR(CheckKeys(map, prefix));
     for (const auto& entry : map) {
-      const std::string key = entry.first.as<std::string>("");
+      const std::string& key = entry.first.Scalar();
       const std::string name = prefix.empty() ? key : prefix + "." + key;
-      if (std::find(seen.begin(), seen.end(), key) != seen.end())
-        return Error(entry.first, name + " is given twice; keep one");
-      seen.push_back(key);
+      out_.origins[name] = Place(entry.first);
       HATCHERY_RETURN_IF_ERROR(ReadEntry(entry.first, entry.second, message, key, name));
     }
     return {};
   }
 
  private:
+  // Keys are names, each given once; yaml-cpp takes anything, and the first of two.
+  Status CheckKeys(const YAML::Node& map, const std::string& prefix) const {
+    std::vector<std::string> seen;
+    for (const auto& entry : map) {
+      if (!entry.first.IsScalar())
+        return Error(entry.first, "the name of a field" + (prefix.empty() ? "" : " of " + prefix) +
+                                      " must be a word, not a map or a list");
+      const std::string& key = entry.first.Scalar();
+      if (std::find(seen.begin(), seen.end(), key) != seen.end())
+        return Error(entry.first,
+                     (prefix.empty() ? key : prefix + "." + key) + " is given twice; keep one");
+      seen.push_back(key);
+    }
+    return {};
+  }
+
   Status ReadEntry(const YAML::Node& key_node, const YAML::Node& value, Message& message,
                    const std::string& key, const std::string& name) {
     if (name == "data") return ReadData(value);
@@ -139,11 +156,12 @@ class Reader {
                      name + " is '" + text + "'; it must be " + EnumChoices(*field.enum_type()));
       }
       case FieldDescriptor::CPPTYPE_INT32: {
+        const v1::SignedRange& range = field.options().GetExtension(v1::signed_range);
         int32_t value;
-        if (!ParseNumber(text, value))
-          return Error(node, name + " is '" + text +
-                                 "'; it must be a whole number in [-2147483648, "
-                                 "2147483647]");
+        if (!ParseNumber(text, value) || value < range.min() || value > range.max())
+          return Error(node, name + " is " + text + "; it must be a whole number in [" +
+                                 std::to_string(range.min()) + ", " + std::to_string(range.max()) +
+                                 "]");
         reflection->SetInt32(&message, &field, value);
         return {};
       }
@@ -183,8 +201,9 @@ class Reader {
 
   Status ReadData(const YAML::Node& map) {
     if (!map.IsMap()) return Error(map, "data must be a map of fields");
+    HATCHERY_RETURN_IF_ERROR(CheckKeys(map, "data"));
     for (const auto& entry : map) {
-      const std::string key = entry.first.as<std::string>("");
+      const std::string& key = entry.first.Scalar();
       const std::string name = "data." + key;
       if (!entry.second.IsScalar()) return Error(entry.second, name + " must be a single value");
       const std::string& text = entry.second.Scalar();
@@ -210,22 +229,41 @@ class Reader {
     return (std::filesystem::path(origin_).parent_path() / path).lexically_normal().string();
   }
 
+  // Where `node` is, for people.
+  std::string Place(const YAML::Node& node) const {
+    return origin_.empty() ? "--set" : origin_ + ":" + std::to_string(node.Mark().line + 1);
+  }
+
   Status Error(const YAML::Node& node, const std::string& what) const {
-    if (origin_.empty()) return InvalidArgument("--set: " + what);
-    return InvalidArgument(origin_ + ":" + std::to_string(node.Mark().line + 1) + ": " + what);
+    return InvalidArgument(Place(node) + ": " + what);
   }
 
   const std::string origin_;
   JobFile& out_;
 };
 
-Status ReadYaml(const std::string& path, JobFile& out) {
-  try {
-    const YAML::Node root = YAML::LoadFile(path);
-    if (root.IsNull()) return InvalidArgument(path + " is empty; a job needs at least steps");
-    return Reader(path, out).ReadMap(root, out.job, "");
-  } catch (const YAML::BadFile&) {
+// All of the job file, which may be a pipe.
+StatusOr<std::string> ReadText(const std::string& path) {
+  std::error_code ignored;
+  std::ifstream file(path, std::ios::binary);
+  if (!file || std::filesystem::is_directory(path, ignored))
     return NotFound("cannot read the job file " + path + "; give the path of a YAML file");
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+Status ReadYaml(const std::string& path, JobFile& out) {
+  HATCHERY_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.empty() || documents[0].IsNull())
+      return InvalidArgument(path +
+                             " is empty; name at least one field in it, such as steps (every " +
+                             "field but data.file has a default)");
+    if (documents.size() > 1)
+      return InvalidArgument(
+          path + ":" + std::to_string(documents[1].Mark().line + 1) +
+          ": a second YAML document; a job file holds one job, so use a file each");
+    return Reader(path, out).ReadMap(documents[0], out.job, "");
   } catch (const YAML::Exception& error) {
     return InvalidArgument(path + ":" + std::to_string(error.mark.line + 1) +
                            ": not valid YAML: " + error.msg);
@@ -252,7 +290,9 @@ Status ApplySet(const std::string& set, JobFile& out) {
 StatusOr<std::shared_ptr<const MappedFile>> OpenData(const std::string& field,
                                                      const std::string& path) {
   auto file = MappedFile::Open(path);
-  if (!file.ok()) return Status(file.status().code(), field + ": " + file.status().message());
+  if (!file.ok())
+    return Status(file.status().code(), field + ": " + file.status().message() +
+                                            "; give the path of a text file with --data");
   if ((*file)->bytes().empty())
     return InvalidArgument(field + ": " + path + " is empty; give a file with text in it");
   return file;
@@ -268,13 +308,24 @@ v1::DataSplit Split(const MappedFile& file, const std::string& sha256, uint64_t 
   return split;
 }
 
+// Where the job breaks a rule that involves several fields: at the first field in `what` that was
+// given.
+std::string PlaceOf(const std::string& what, const std::string& path, const JobFile& file) {
+  std::istringstream words(what);
+  for (std::string word; words >> word;)
+    if (const auto found = file.origins.find(word); found != file.origins.end())
+      return found->second;
+  return path;
+}
+
 StatusOr<JobFile> Read(const std::string& path, const std::vector<std::string>& sets) {
   JobFile file;
   file.job = DefaultJob();
   HATCHERY_RETURN_IF_ERROR(ReadYaml(path, file));
   for (const std::string& set : sets) HATCHERY_RETURN_IF_ERROR(ApplySet(set, file));
   if (auto spec = SpecFromJob(file.job); !spec.ok())
-    return InvalidArgument(path + ": " + spec.status().message());
+    return InvalidArgument(PlaceOf(spec.status().message(), path, file) + ": " +
+                           spec.status().message());
   return file;
 }
 

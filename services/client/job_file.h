@@ -4,6 +4,7 @@
 // where the text is on this machine.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ struct JobFile {
   std::string data_path;           // data.file, relative to the working directory; may be empty
   std::string held_out_path;       // data.held_out_file, likewise
   uint32_t held_out_percent = 10;  // of data.file, its end, if there is no held_out_file
+  // Where each given field is, by dotted name: "job.yaml:3" or "--set".
+  std::map<std::string, std::string> origins;
 };
 
 // Reads `path`, then applies `sets`, each "dotted.field=value". Errors name file and line (or the

@@ -3,6 +3,8 @@
 #include <cstdio>
 
 #include "services/client/command.h"
+#include "services/common/cli_error.h"
+#include "services/common/guard.h"
 
 namespace hatchery {
 
@@ -17,33 +19,59 @@ void SetAction(CLI::App* subcommand, std::function<Status()> action) {
 }
 
 void AddBackendOptions(CLI::App& command, BackendOptions& options) {
-  command.add_option("--backend", options.name, "auto, cpu or cuda");
-  command.add_option("--threads", options.threads, "CPU threads; 0: all");
+  command.add_option("--backend", options.name, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  AddThreadsOption(command, options);
   command.add_option("--devices", options.devices, "CUDA devices, as in 0,1; all unless given");
 }
 
-}  // namespace hatchery
+void AddThreadsOption(CLI::App& command, BackendOptions& options) {
+  command.add_option("--threads", options.threads, "CPU threads; 0: one a hardware thread")
+      ->check(WholeNumber(0, kMaxThreads));
+}
 
-int main(int argc, char** argv) {
+void AddSetOption(CLI::App& command, std::vector<std::string>& sets) {
+  command.add_option("--set", sets, "Change a field of the job: noise.rank=2 (may be repeated)")
+      ->allow_extra_args(false);
+}
+
+namespace {
+
+// On every command, however deep.
+void AddVersion(CLI::App& app) {
+  app.set_version_flag("--version", "hatchery " HATCHERY_VERSION);
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    AddVersion(*command);
+}
+
+int Main(int argc, char** argv) {
   CLI::App app("Trains neural networks by evolution strategies, exactly: same job, same bytes.",
                "hatchery");
-  app.set_version_flag("--version", "hatchery " HATCHERY_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
+  app.failure_message(OneLineError);
 
-  hatchery::AddDescribeCommand(app);
-  hatchery::AddTrainCommand(app);
-  hatchery::AddEvalCommand(app);
-  hatchery::AddSampleCommand(app);
-  hatchery::AddReplayCommand(app);
-  hatchery::AddAuditCommand(app);
-  hatchery::AddFsckCommand(app);
-  hatchery::AddBackupCommand(app);
-  hatchery::AddDigestCommand(app);
-  hatchery::AddDataCommand(app);
-  hatchery::AddSubmitCommand(app);
-  hatchery::AddOnlineCommands(app);
+  AddDescribeCommand(app);
+  AddTrainCommand(app);
+  AddEvalCommand(app);
+  AddSampleCommand(app);
+  AddReplayCommand(app);
+  AddAuditCommand(app);
+  AddFsckCommand(app);
+  AddBackupCommand(app);
+  AddDigestCommand(app);
+  AddDataCommand(app);
+  AddSubmitCommand(app);
+  AddOnlineCommands(app);
+  AddVersion(app);
 
   CLI11_PARSE(app, argc, argv);
   return 0;
+}
+
+}  // namespace
+}  // namespace hatchery
+
+int main(int argc, char** argv) {
+  return hatchery::GuardedMain("hatchery", [&] { return hatchery::Main(argc, argv); });
 }

@@ -7,6 +7,19 @@
 #include "services/common/run_dir.h"
 
 namespace hatchery {
+namespace {
+
+// Adds the remedy to the error of reading `path`, where `given` is what the user named.
+Status Explain(const Status& error, const std::string& given, const std::string& path) {
+  if (error.code() == StatusCode::kNotFound)
+    return NotFound(error.message() + "; give a run's directory or a checkpoint file");
+  if (error.code() != StatusCode::kDataLoss) return error;
+  return DataLoss(error.message() +
+                  "; rebuild the weights from the run's journal: hatchery replay " +
+                  (given == path ? "DIR" : given) + " --at STEP --out FILE");
+}
+
+}  // namespace
 
 StatusOr<ModelFile> ReadModel(const std::string& directory_or_file) {
   Disk& disk = PosixDisk();
@@ -22,8 +35,19 @@ StatusOr<ModelFile> ReadModel(const std::string& directory_or_file) {
                       directory_or_file + " --at STEP --out FILE");
     model.path = run.checkpoint_path(*step);
   }
-  HATCHERY_ASSIGN_OR_RETURN(model.checkpoint, ReadCheckpoint(disk, model.path));
+  auto checkpoint = ReadCheckpoint(disk, model.path);
+  if (!checkpoint.ok()) return Explain(checkpoint.status(), directory_or_file, model.path);
+  model.checkpoint = std::move(*checkpoint);
   return model;
+}
+
+Status CheckFits(const ModelFile& model, const v1::Job& job) {
+  const v1::Model &theirs = model.checkpoint.job.model(), &ours = job.model();
+  if (theirs.hidden() == ours.hidden() && theirs.layers() == ours.layers()) return {};
+  return InvalidArgument(model.path + " holds a model of " + std::to_string(theirs.layers()) +
+                         " layers x " + std::to_string(theirs.hidden()) + "; the job's has " +
+                         std::to_string(ours.layers()) + " x " + std::to_string(ours.hidden()) +
+                         "; start from another or set model.layers and model.hidden to fit");
 }
 
 StatusOr<std::unique_ptr<Replica>> LoadModel(const Checkpoint& checkpoint,

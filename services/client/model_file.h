@@ -19,6 +19,9 @@ struct ModelFile {
 };
 StatusOr<ModelFile> ReadModel(const std::string& directory_or_file);
 
+// OK if the job can start from the model's weights: same layers, same width.
+Status CheckFits(const ModelFile& model, const v1::Job& job);
+
 // A replica that holds the checkpoint. `held_out`: bytes to be scored by Validate, in `streams`
 // streams; may be empty.
 StatusOr<std::unique_ptr<Replica>> LoadModel(const Checkpoint& checkpoint,

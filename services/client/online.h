@@ -61,12 +61,15 @@ class Online {
   std::unique_ptr<Stub> stub_;
 };
 
-// Follows a job's progress on stdout until it ends, from step `from` on, or from now on. Ctrl-C
+// Follows a job's progress on stdout until it ends, from step `from` on (0 and 1: from
+// the first), or from now on. Ctrl-C
 // leaves the job as it is. kFailedPrecondition if the job was cancelled.
 Status WatchJob(const OnlineOptions& options, const std::string& job_id,
                 std::optional<uint32_t> from);
 
-// Stores the job's journal and newest checkpoint in `directory`, as `hatchery train` lays them out.
+// Stores the job's journal, newest checkpoint and, if it has them, initial weights in `directory`,
+// as `hatchery train` lays them out. Refuses a directory in use, and one that holds another run or
+// more of this one.
 Status FetchRun(const OnlineOptions& options, const std::string& job_id,
                 const std::string& directory);
 

@@ -7,6 +7,7 @@
 #include "services/client/command.h"
 #include "services/client/online.h"
 #include "services/client/online_print.h"
+#include "services/common/cli_error.h"
 
 namespace hatchery {
 namespace {
@@ -37,11 +38,12 @@ void PrintJobHeader() {
 
 void Print(const v1::JobState& job) {
   const std::string step = std::to_string(job.step()) + "/" + std::to_string(job.job().steps());
-  std::printf("%-12s %-20s %-10s %13s %9.3f %9.3f %8u  %s%s%s\n", job.job_id().c_str(),
+  std::printf("%-12s %-20s %-10s %13s %9s %9s %8u  %s%s%s\n", job.job_id().c_str(),
               job.job().name().c_str(), StateName(job.state()).c_str(), step.c_str(),
-              job.latest().train_bits_per_byte(), job.latest().validation_bits_per_byte(),
-              job.workers(), FormatTime(job.submitted_unix_seconds()).c_str(),
-              job.reason().empty() ? "" : "  ", job.reason().c_str());
+              FormatBitsPerByte(job.latest().train_bits_per_byte()).c_str(),
+              FormatBitsPerByte(job.latest().validation_bits_per_byte()).c_str(), job.workers(),
+              FormatTime(job.submitted_unix_seconds()).c_str(), job.reason().empty() ? "" : "  ",
+              job.reason().c_str());
 }
 
 void Print(const v1::WorkerState& w) {
@@ -137,9 +139,12 @@ void AddOnlineCommands(CLI::App& app) {
   auto watch = std::make_shared<Options>();
   auto* watch_command = Add(app, "watch", "Follow a job until it ends", watch, Watch);
   AddJobId(watch_command, watch)->required();
-  watch_command->add_option("--from", watch->from_step, "Repeat the steps from this one on first");
+  watch_command->add_option("--from", watch->from_step, "Repeat the steps from this one on first")
+      ->check(WholeNumber(0, UINT32_MAX));
 
-  AddChange(app, "pause", "Stop a job after its current step, for later", &Online::Stub::PauseJob);
+  AddChange(app, "pause",
+            "Stop a job for later; the step that it is on is dropped and done anew by resume",
+            &Online::Stub::PauseJob);
   AddChange(app, "resume", "Let a paused job go on", &Online::Stub::ResumeJob);
   AddChange(app, "cancel", "End a job for good; its journal stays", &Online::Stub::CancelJob);
 

@@ -17,15 +17,23 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// `value`, or null where nothing was measured yet.
+template <typename T>
+Json IfMeasured(bool measured, T value) {
+  return measured ? Json(value) : Json(nullptr);
+}
+
 Json UpdateJson(const v1::JobUpdate& u) {
+  const bool trained = u.step() > 0, measured = u.validation_bits_per_byte() > 0;
   return {{"step", u.step()},
           {"steps", u.steps()},
           {"state", StateName(u.state())},
-          {"train_bits_per_byte", u.train_bits_per_byte()},
-          {"validation_bits_per_byte", u.validation_bits_per_byte()},
-          {"validation_coarse_bits_per_byte", u.validation_coarse_bits_per_byte()},
-          {"validation_accuracy", u.validation_accuracy()},
-          {"validation_step", u.validation_step()},
+          {"train_bits_per_byte", IfMeasured(trained, u.train_bits_per_byte())},
+          {"validation_bits_per_byte", IfMeasured(measured, u.validation_bits_per_byte())},
+          {"validation_coarse_bits_per_byte",
+           IfMeasured(measured, u.validation_coarse_bits_per_byte())},
+          {"validation_accuracy", IfMeasured(measured, u.validation_accuracy())},
+          {"validation_step", IfMeasured(measured, u.validation_step())},
           {"tokens_per_second", u.tokens_per_second()},
           {"alpha", u.alpha()},
           {"fitness_nonzero", u.fitness_nonzero()},
@@ -85,6 +93,8 @@ std::string FormatRate(double value) {
   if (value >= 1e4) return Format("%.1f k", value / 1e3);
   return Format("%.0f", value);
 }
+
+std::string FormatBitsPerByte(double value) { return value > 0 ? Format("%.3f", value) : "-"; }
 
 std::string ToJson(const v1::JobState& job) {
   return Dump({{"job_id", job.job_id()},

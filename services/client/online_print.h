@@ -17,6 +17,8 @@ std::string FormatTime(int64_t unix_seconds);
 std::string FormatDuration(double seconds);
 // "950", "12.3 k", "4.56 M".
 std::string FormatRate(double value);
+// "3.106", or "-" where nothing was measured yet.
+std::string FormatBitsPerByte(double value);
 
 // One line of JSON each.
 std::string ToJson(const v1::JobState& job);

@@ -59,6 +59,7 @@ Status UploadMissing(Online& online, const Files& files) {
 // Makes the job start from the model that the user named.
 Status StartFrom(const std::string& directory_or_file, v1::Job& job, Files& files) {
   HATCHERY_ASSIGN_OR_RETURN(const ModelFile model, ReadModel(directory_or_file));
+  HATCHERY_RETURN_IF_ERROR(CheckFits(model, job));
   HATCHERY_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
                             MappedFile::Open(model.path));
   job.set_initial_digest(FormatDigest(model.checkpoint.digest));
@@ -98,7 +99,7 @@ void AddSubmitCommand(CLI::App& app) {
   auto options = std::make_shared<Options>();
   command->add_option("JOB", options->job, "The job file (YAML)")->required();
   command->add_option("--data", options->data, "The data file, in place of the job's data.file");
-  command->add_option("--set", options->sets, "Override a field: noise.rank=2 (may be repeated)");
+  AddSetOption(*command, options->sets);
   command->add_option("--init-from", options->init_from,
                       "Start from this run's or checkpoint's weights");
   command->add_flag("--watch", options->watch, "Follow the job until it ends");

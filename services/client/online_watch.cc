@@ -47,7 +47,10 @@ class Screen {
       : json_(options.json), live_(!options.json && isatty(STDOUT_FILENO)), job_(std::move(job)) {}
   ~Screen() { EndLine(); }
 
+  // Shows each update once: a coordinator repeats the newest one whenever a stream begins.
   void Show(const v1::JobUpdate& update) {
+    if (shown_ && shown_->first == update.step() && shown_->second == update.state()) return;
+    shown_ = {update.step(), update.state()};
     if (json_) {
       std::printf("%s\n", ToJson(update).c_str());
     } else {
@@ -96,25 +99,27 @@ class Screen {
   const bool live_;
   const v1::Job job_;
   bool open_line_ = false;
+  std::optional<std::pair<uint32_t, v1::JobState::State>> shown_;  // last
 };
 
 bool IsOver(v1::JobState::State state) {
   return state == v1::JobState::FINISHED || state == v1::JobState::CANCELLED;
 }
 
-// One WatchJob call: shows its updates until the stream ends, for whatever reason.
-grpc::Status Follow(Online& online, const std::string& job_id, uint32_t& from_step, Screen& screen,
+// One WatchJob call: shows its updates until the stream ends, for whatever reason. `seen`: commits
+// whose updates need not be sent (again).
+grpc::Status Follow(Online& online, const std::string& job_id, uint32_t& seen, Screen& screen,
                     const std::stop_token& stop) {
   grpc::ClientContext context;
   const CancelOnStop cancel(stop, context);
   v1::WatchJobRequest request;
   request.set_job_id(job_id);
-  request.set_from_step(from_step);
+  request.set_from_step(seen);
   const auto reader = online.stub().WatchJob(&context, request);
   v1::JobUpdate update;
   while (reader->Read(&update)) {
     screen.Show(update);
-    from_step = update.step() + 1;
+    seen = update.step();
   }
   return reader->Finish();
 }
@@ -145,10 +150,11 @@ Status WatchJob(const OnlineOptions& options, const std::string& job_id,
   HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
   StatusOr<v1::JobState> job = GetJob(online, job_id);
   if (!job.ok()) return job.status();
-  uint32_t from_step = from.value_or(job->step());
+  // Step n is what the n-th commit led to.
+  uint32_t seen = from ? std::max(*from, 1u) - 1 : job->step();
   Screen screen(options, job->job());
   for (bool lost = false; !stop.stop_requested();) {
-    const grpc::Status ended = Follow(online, job_id, from_step, screen, stop);
+    const grpc::Status ended = Follow(online, job_id, seen, screen, stop);
     if (stop.stop_requested()) break;
     // The stream may have ended with the job or with the coordinator; the job itself tells.
     job = GetJob(online, job_id);

@@ -7,6 +7,7 @@
 
 #include "services/client/command.h"
 #include "services/common/backend.h"
+#include "services/common/cli_error.h"
 #include "services/common/job.h"
 #include "services/common/replay.h"
 #include "services/common/run_dir.h"
@@ -26,9 +27,13 @@ StatusOr<std::map<uint32_t, core::Digest>> StoredDigests(const RunDir& run) {
   std::map<uint32_t, core::Digest> digests;
   HATCHERY_ASSIGN_OR_RETURN(const auto steps, run.Checkpoints());
   for (const uint32_t step : steps) {
-    HATCHERY_ASSIGN_OR_RETURN(const Checkpoint checkpoint,
-                              ReadCheckpoint(PosixDisk(), run.checkpoint_path(step)));
-    digests[step] = checkpoint.digest;
+    const auto checkpoint = ReadCheckpoint(PosixDisk(), run.checkpoint_path(step));
+    if (!checkpoint.ok())
+      return Status(checkpoint.status().code(),
+                    checkpoint.status().message() + "; write it anew from the journal: hatchery " +
+                        "replay " + run.path() + " --at " + std::to_string(step) + " --out " +
+                        run.checkpoint_path(step));
+    digests[step] = checkpoint->digest;
   }
   return digests;
 }
@@ -60,6 +65,32 @@ void Print(const Options& options, const JournalReader& journal, const ReplayRes
     std::printf("the run is not finished: the journal has no closing record\n");
 }
 
+// OK if the weights may go to options.out: not over a file of a run, but for the checkpoint of that
+// very step, and not over anything else that is no checkpoint.
+Status CheckOut(const Options& options, const RunDir& run) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path out = fs::weakly_canonical(options.out, error);
+  const fs::path directory = out.parent_path();
+  const auto is_run = [&](const fs::path& path) {
+    return fs::exists(path / "journal.hatchery", error);
+  };
+  const Status refused =
+      AlreadyExists(options.out + " belongs to a run; give another file by --out");
+  if (directory.filename() == "checkpoints" && is_run(directory.parent_path())) {
+    const bool same_step =
+        options.at && out == fs::weakly_canonical(run.checkpoint_path(*options.at), error);
+    return same_step ? Status() : refused;
+  }
+  const std::string name = out.filename().string();
+  if (is_run(directory) &&
+      (name == "journal.hatchery" || name == "initial.safetensors" || name == "lock"))
+    return refused;
+  if (!fs::exists(out, error) || ReadCheckpoint(PosixDisk(), options.out).ok()) return {};
+  return AlreadyExists(
+      options.out + " is there and is not a checkpoint; give another file by --out or remove it");
+}
+
 Status Write(const Options& options, const v1::Job& job, Replica& replica) {
   HATCHERY_ASSIGN_OR_RETURN(const auto weights, replica.Snapshot());
   return PosixDisk().WriteAtomically(options.out, EncodeCheckpoint(job, replica.step(), weights));
@@ -69,6 +100,7 @@ Status RunReplay(const Options& options) {
   if (options.at && options.out.empty())
     return InvalidArgument("--at needs --out FILE, where the weights of that step go");
   const RunDir run(PosixDisk(), options.directory);
+  if (!options.out.empty()) HATCHERY_RETURN_IF_ERROR(CheckOut(options, run));
   HATCHERY_ASSIGN_OR_RETURN(auto journal, JournalReader::Open(PosixDisk(), run.journal_path()));
   const v1::Job& job = journal->header().job;
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
@@ -107,8 +139,11 @@ void AddReplayCommand(CLI::App& app) {
   command->add_option("DIR", options->directory, "Directory of the run")->required();
   command->add_flag("--verify", options->verify,
                     "To the end, comparing the stored checkpoints too (the default)");
-  command->add_option("--at", options->at, "Stop at this step")->excludes("--verify");
-  command->add_option("--out", options->out, "Write the weights reached as a checkpoint file");
+  command->add_option("--at", options->at, "Stop at this step")
+      ->check(WholeNumber(0, 0x7FFFFFFF))
+      ->excludes("--verify");
+  command->add_option("--out", options->out,
+                      "Write the weights reached as a checkpoint file; never over a file of a run");
   AddBackendOptions(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object");
   SetAction(command, [options] { return RunReplay(*options); });

@@ -8,6 +8,7 @@
 #include "kernels/core/philox.h"
 #include "services/client/command.h"
 #include "services/client/model_file.h"
+#include "services/common/cli_error.h"
 
 namespace hatchery {
 namespace {
@@ -45,8 +46,6 @@ uint8_t Choose(const std::vector<int8_t>& logits, const std::array<bool, 256>& p
 }
 
 Status Sample(const Options& options) {
-  if (!(options.temperature >= 0) || !(options.min_p >= 0 && options.min_p <= 1))
-    return InvalidArgument("--temperature must be at least 0 and --min-p in [0, 1]");
   HATCHERY_ASSIGN_OR_RETURN(const ModelFile model, ReadModel(options.model));
   HATCHERY_ASSIGN_OR_RETURN(auto replica, LoadModel(model.checkpoint, options.backend));
   RecurrentState state;
@@ -85,13 +84,20 @@ void AddSampleCommand(CLI::App& app) {
   command->add_option("MODEL", options->model, "A run's directory or a checkpoint file")
       ->required();
   command->add_option("--prompt", options->prompt, "Text to go on from");
-  command->add_option("--bytes", options->bytes, "Bytes to write");
-  command->add_option("--temperature", options->temperature, "0: always the likeliest byte");
-  command->add_option("--min-p", options->min_p,
-                      "Drop bytes less likely than this fraction of the likeliest");
-  command->add_option("--presence-penalty", options->presence_penalty,
-                      "Bits taken off every byte that was already written");
-  command->add_option("--seed", options->seed, "The same seed writes the same text");
+  command->add_option("--bytes", options->bytes, "Bytes to write")
+      ->check(WholeNumber(0, UINT32_MAX));
+  command->add_option("--temperature", options->temperature, "0: always the likeliest byte")
+      ->check(Number(0, 1e6));
+  command
+      ->add_option("--min-p", options->min_p,
+                   "Drop bytes less likely than this fraction of the likeliest")
+      ->check(Number(0, 1));
+  command
+      ->add_option("--presence-penalty", options->presence_penalty,
+                   "Bits taken off every byte that was already written")
+      ->check(Number(-1e6, 1e6));
+  command->add_option("--seed", options->seed, "The same seed writes the same text")
+      ->check(WholeNumber(0, UINT64_MAX));
   AddBackendOptions(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object");
   SetAction(command, [options] { return Sample(*options); });

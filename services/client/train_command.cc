@@ -7,6 +7,7 @@
 #include "services/client/model_file.h"
 #include "services/client/stop_on_signal.h"
 #include "services/client/train_progress.h"
+#include "services/common/cli_error.h"
 #include "services/common/job.h"
 #include "services/common/sha256.h"
 #include "services/gang/gang.h"
@@ -34,11 +35,7 @@ StatusOr<PreparedJob> Prepare(const Options& options) {
 // Makes the job start from the weights of `model`, which the run keeps a copy of.
 Status StartFrom(const std::string& model, const RunDir& run, v1::Job& job) {
   HATCHERY_ASSIGN_OR_RETURN(const ModelFile start, ReadModel(model));
-  const v1::Model &theirs = start.checkpoint.job.model(), &ours = job.model();
-  if (theirs.hidden() != ours.hidden() || theirs.layers() != ours.layers())
-    return InvalidArgument(start.path + " holds a model of " + std::to_string(theirs.layers()) +
-                           " layers x " + std::to_string(theirs.hidden()) + "; the job's has " +
-                           std::to_string(ours.layers()) + " x " + std::to_string(ours.hidden()));
+  HATCHERY_RETURN_IF_ERROR(CheckFits(start, job));
   HATCHERY_ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(PosixDisk(), start.path));
   job.set_initial_digest(FormatDigest(start.checkpoint.digest));
   job.set_initial_sha256(ToHex(Sha256Of(bytes)));
@@ -69,8 +66,8 @@ Status Train(const Options& options) {
   hooks.measure_update_rate = options.json;
   hooks.on_step = [&](const StepReport& report) { progress.Show(report); };
   hooks.on_note = [&](const std::string& text) { progress.Note(text); };
-  HATCHERY_ASSIGN_OR_RETURN(auto trainer,
-                            Trainer::Open(PosixDisk(), options.out, prepared.job, *replica, hooks));
+  HATCHERY_ASSIGN_OR_RETURN(auto trainer, Trainer::Open(PosixDisk(), options.out, prepared.job,
+                                                        *replica, hooks, signals.token()));
   progress.Note("training on " + replica->Description());
   const Status status = trainer->Run(signals.token());
   progress.EndLine();
@@ -92,11 +89,11 @@ void AddTrainCommand(CLI::App& app) {
   command->add_option("--out", options->out, "Directory of the run: journal and checkpoints")
       ->required();
   command->add_option("--data", options->data, "Training text, in place of the job's data.file");
-  command->add_option("--set", options->sets, "field=value: change a field of the job")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--steps", options->steps, "Short for --set steps=N");
-  command->add_option("--population", options->population, "Short for --set population=N");
+  AddSetOption(*command, options->sets);
+  command->add_option("--steps", options->steps, "Short for --set steps=N")
+      ->check(WholeNumber(0, 0x7FFFFFFF));
+  command->add_option("--population", options->population, "Short for --set population=N")
+      ->check(WholeNumber(2, 1u << 24));
   command->add_option("--init-from", options->init_from,
                       "Start from these weights: a run's directory or a checkpoint file");
   AddBackendOptions(*command, options->backend);

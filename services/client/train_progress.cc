@@ -78,8 +78,10 @@ void TrainProgress::ShowJson(const StepReport& report) const {
   else
     line["validation_bits_per_byte"] = nullptr;
   line["tokens_per_second"] = report.tokens_per_second;
-  line["alpha"] = report.alpha;
-  if (report.update_rate) line["update_rate"] = *report.update_rate;
+  if (report.update_rate)
+    line["update_rate"] = *report.update_rate;
+  else
+    line["update_rate"] = nullptr;
   line["fitness_nonzero"] = report.fitness_nonzero;
   line["digest"] = FormatDigest(report.digest);
   std::printf("%s\n", line.dump().c_str());

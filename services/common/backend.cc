@@ -5,6 +5,7 @@
 
 #include "cpu_fallback/cpu_replica.h"
 #include "kernels/gang.h"
+#include "services/common/memory.h"
 #if HATCHERY_HAS_CUDA
 #include "kernels/cuda/cuda_replica.h"
 #endif
@@ -67,6 +68,13 @@ StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView d
   const bool divisible = !data.train.empty() || !data.held_out.empty();
   if (options.devices.empty() && !divisible && devices.size() > 1) devices = {devices[0]};
   if (!devices.empty()) return CreateOnDevices(spec, data, devices);
+  HATCHERY_RETURN_IF_ERROR(spec.Validate());
+  const CpuMemory memory = CpuMemoryOf(spec, options.threads);
+  if (divisible) {
+    HATCHERY_RETURN_IF_ERROR(CheckMemory("training this model here", memory.total()));
+  } else {
+    HATCHERY_RETURN_IF_ERROR(CheckMemory("a replica of this model", memory.weights));
+  }
   CpuOptions cpu;
   cpu.threads = options.threads;
   return CreateCpuReplica(spec, data, cpu);

@@ -54,7 +54,8 @@ StatusOr<Checkpoint> DecodeMetadata(const json& header) {
   if (contract != std::to_string(core::kContractVersion))
     return FailedPrecondition("it was written under contract version '" + contract +
                               "'; this program implements version " +
-                              std::to_string(core::kContractVersion));
+                              std::to_string(core::kContractVersion) +
+                              "; use the release of Hatchery that wrote it");
   Checkpoint checkpoint;
   HATCHERY_ASSIGN_OR_RETURN(checkpoint.job, JobFromJson(MetadataText(metadata, "job")));
   HATCHERY_ASSIGN_OR_RETURN(checkpoint.digest, ParseDigest(MetadataText(metadata, "digest")));

@@ -144,6 +144,10 @@ class PosixDiskImpl : public Disk {
   }
 
   Status WriteAtomically(const std::string& path, std::string_view bytes) override {
+    // A rename would put a file in the place of a device or a pipe.
+    if (struct stat info; ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+      return FailedPrecondition("cannot replace " + path +
+                                ": it is not a regular file; give the path of a file");
     const std::string temporary = path + ".partial";
     const Status status = WriteDurably(temporary, bytes);
     if (!status.ok()) {
@@ -180,8 +184,9 @@ class PosixDiskImpl : public Disk {
   Status CreateDirectory(const std::string& path) override {
     for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
       const std::string prefix = path.substr(0, end);
-      if (::mkdir(prefix.c_str(), 0777) != 0 && errno != EEXIST && !IsDirectory(prefix))
-        return FileError("create directory", prefix, errno);
+      const int error = ::mkdir(prefix.c_str(), 0777) == 0 ? 0 : errno;
+      if (error != 0 && error != EEXIST && !IsDirectory(prefix))
+        return FileError("create directory", prefix, error);
       if (end == std::string::npos) break;
     }
     return IsDirectory(path) ? Status() : FileError("create directory", path, ENOTDIR);

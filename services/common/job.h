@@ -21,9 +21,12 @@ v1::Job DefaultJob();
 // allowed range.
 StatusOr<JobSpec> SpecFromJob(const v1::Job& job);
 
-// OK if `value` is in the field's (range); `name` is its dotted name, for the message.
+// OK if `value` is in the field's (range) or (signed_range); `name` is its dotted name, for the
+// message.
 Status CheckInteger(const std::string& name, const google::protobuf::FieldDescriptor& field,
                     uint64_t value);
+Status CheckInteger(const std::string& name, const google::protobuf::FieldDescriptor& field,
+                    int32_t value);
 
 // OK if the job can run: SpecFromJob's checks, and the data splits are consistent and long enough.
 Status ValidateJob(const v1::Job& job);

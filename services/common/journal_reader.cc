@@ -19,7 +19,8 @@ StatusOr<std::unique_ptr<JournalReader>> JournalReader::Open(Disk& disk, const s
 
 Status JournalReader::Corrupt(uint64_t at, const std::string& what) const {
   return DataLoss(path_ + ": record " + std::to_string(records_) + " at byte " +
-                  std::to_string(at) + " is damaged: " + what + "; restore the file from a copy, or see hatchery fsck");
+                  std::to_string(at) + " is damaged: " + what +
+                  "; restore the file from a copy, or see hatchery fsck");
 }
 
 Status JournalReader::ReadHeader() {
@@ -30,13 +31,14 @@ Status JournalReader::ReadHeader() {
   const uint32_t format = in.Number<uint32_t>(), contract = in.Number<uint32_t>();
   if (!in.ok()) return Corrupt(0, "the file is cut short");
   if (format != kJournalFormatVersion)
-    return FailedPrecondition(path_ + " has journal format " + std::to_string(format) +
-                              "; this program reads format " +
-                              std::to_string(kJournalFormatVersion));
+    return FailedPrecondition(
+        path_ + " has journal format " + std::to_string(format) + "; this program reads format " +
+        std::to_string(kJournalFormatVersion) + "; use the release of Hatchery that wrote it");
   if (contract != core::kContractVersion)
     return FailedPrecondition(path_ + " was written under contract version " +
                               std::to_string(contract) + "; this program implements version " +
-                              std::to_string(core::kContractVersion));
+                              std::to_string(core::kContractVersion) +
+                              "; use the release of Hatchery that wrote it");
   chain_ = Sha256Of(preamble);
   offset_ = kPreambleBytes;
   uint32_t type = 0;

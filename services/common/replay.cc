@@ -34,6 +34,8 @@ StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
   ReplayResult result;
   JournalRecord record;
   while (replica.step() < options.until_step || journal.next_step() < replica.step()) {
+    if (options.stop.stop_requested())
+      return Cancelled("stopped at step " + std::to_string(replica.step()) + " of the replay");
     HATCHERY_ASSIGN_OR_RETURN(const auto outcome, journal.Next(record));
     result.torn_tail = outcome == JournalReader::Outcome::kTornTail;
     if (outcome != JournalReader::Outcome::kRecord) break;

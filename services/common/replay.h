@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stop_token>
 
 #include "kernels/replica.h"
 #include "kernels/status.h"
@@ -25,6 +26,7 @@ struct ReplayOptions {
   // Called with every digest that agreed with the journal's; may be empty. An error ends the
   // replay.
   std::function<Status(uint32_t step, core::Digest digest)> on_digest;
+  std::stop_token stop = {};  // asked between two commits
 };
 
 struct ReplayResult {
@@ -37,7 +39,7 @@ struct ReplayResult {
 
 // Brings `replica` to the journal's last step, or options.until_step, comparing every digest on the
 // way. kDataLoss names the step at which a digest differs; kInvalidArgument if until_step lies
-// beyond the journal.
+// beyond the journal; kCancelled if options.stop was requested first.
 StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
                               const ReplayOptions& options = {});
 

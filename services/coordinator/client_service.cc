@@ -1,7 +1,11 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/client_service.h"
 
+#include <new>
+
+#include "kernels/model.h"
 #include "services/common/job.h"
+#include "services/common/memory.h"
 #include "services/coordinator/streaming.h"
 
 namespace hatchery::coordinator {
@@ -31,6 +35,18 @@ Status CheckInitialFile(const FileStore& files, const v1::Job& job, const Limits
                          " (--max-weight-bytes)");
 }
 
+// Making the first weights takes a replica of bytes, and proving them another.
+StatusOr<std::string> SubmitWithinMemory(Engine& engine, const v1::Job& job, uint32_t most) {
+  HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
+  HATCHERY_RETURN_IF_ERROR(
+      CheckMemory("a job of this model on the coordinator", 2 * Model(spec).bytes()));
+  try {
+    return engine.Submit(job, most);
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted("the coordinator has too little memory for a job of this model");
+  }
+}
+
 bool IsOver(v1::JobState::State state) {
   return state == v1::JobState::FINISHED || state == v1::JobState::CANCELLED;
 }
@@ -53,7 +69,7 @@ grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext*, const v1::Submit
   if (status.ok()) status = CheckStored(files, job.held_out(), "the held-out");
   if (status.ok()) status = CheckInitialFile(files, job, bounds_.limits);
   if (!status.ok()) return ToGrpc(status);
-  const auto id = engine_.Submit(job, bounds_.limits.unfinished_jobs);
+  const auto id = SubmitWithinMemory(engine_, job, bounds_.limits.unfinished_jobs);
   if (!id.ok()) return ToGrpc(id.status());
   response->set_job_id(*id);
   return {};
@@ -87,7 +103,7 @@ grpc::Status ClientServiceImpl::WatchJob(grpc::ServerContext* context,
   };
   size_t seen = request->from_step();
   v1::JobState::State state = job->state();
-  if (seen >= job->step() && !write(job->latest())) return {};
+  if (seen >= job->step() && (!write(job->latest()) || IsOver(state))) return {};
   while (!context->IsCancelled()) {
     const auto news = engine_.WaitForNews(request->job_id(), seen, state);
     if (!news.ok()) return ToGrpc(news.status());
@@ -145,7 +161,8 @@ grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext*,
   for (const std::string& sha256 : request->sha256()) {
     if (!IsSha256Hex(sha256))
       return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
-    if (!engine_.store().files().Has(sha256)) response->add_sha256(sha256);
+    // Opening it hashes it: a file that has rotted here is asked for again, and replaced.
+    if (!engine_.store().files().Open(sha256).ok()) response->add_sha256(sha256);
   }
   return {};
 }
@@ -214,6 +231,27 @@ grpc::Status ClientServiceImpl::FetchCheckpoint(grpc::ServerContext* context,
                                                 const v1::FetchCheckpointRequest* request,
                                                 grpc::ServerWriter<v1::CheckpointChunk>* writer) {
   return SendCheckpoint(engine_, bounds_, *context, *request, writer);
+}
+
+grpc::Status ClientServiceImpl::FetchInitial(grpc::ServerContext* context,
+                                             const v1::FetchInitialRequest* request,
+                                             grpc::ServerWriter<v1::Chunk>* writer) {
+  const auto job = engine_.Job(request->job_id());
+  if (!job.ok()) return ToGrpc(job.status());
+  if (job->job().initial_sha256().empty())
+    return {grpc::StatusCode::NOT_FOUND,
+            "job " + request->job_id() + " starts from its seed's weights, not from a file"};
+  Transfer transfer(bounds_, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
+  const auto bytes =
+      ReadWholeFile(PosixDisk(), engine_.store().Run(request->job_id()).initial_path());
+  if (!bytes.ok()) return ToGrpc(bytes.status());
+  v1::Chunk chunk;
+  SendInChunks(*bytes, transfer, [&](std::string_view piece) {
+    chunk.set_data(piece.data(), piece.size());
+    return writer->Write(chunk);
+  });
+  return {};
 }
 
 }  // namespace hatchery::coordinator

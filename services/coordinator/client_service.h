@@ -40,6 +40,8 @@ class ClientServiceImpl : public v1::ClientService::Service {
                             grpc::ServerWriter<v1::Chunk>* writer) override;
   grpc::Status FetchCheckpoint(grpc::ServerContext*, const v1::FetchCheckpointRequest* request,
                                grpc::ServerWriter<v1::CheckpointChunk>* writer) override;
+  grpc::Status FetchInitial(grpc::ServerContext*, const v1::FetchInitialRequest* request,
+                            grpc::ServerWriter<v1::Chunk>* writer) override;
 
  private:
   Engine& engine_;

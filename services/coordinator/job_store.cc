@@ -75,7 +75,7 @@ StatusOr<std::string> JobStore::NewId() const {
   return std::to_string(last + 1);
 }
 
-StatusOr<core::Digest> JobStore::InitialDigest(const std::string& job_id, const v1::Job& job) {
+StatusOr<core::Digest> JobStore::InitialDigest(const v1::Job& job, std::string& initial_file) {
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
   const Model model(spec);
   if (job.initial_sha256().empty()) return DigestOfBytes(InitialWeights(model, spec.seed), 0);
@@ -88,13 +88,17 @@ StatusOr<core::Digest> JobStore::InitialDigest(const std::string& job_id, const 
       FormatDigest(initial.digest) != job.initial_digest())
     return InvalidArgument("the initial weights are not those that the job names (digest " +
                            job.initial_digest() + ", " + std::to_string(model.bytes()) + " bytes)");
-  HATCHERY_RETURN_IF_ERROR(disk_->WriteAtomically(Run(job_id).initial_path(), bytes));
+  initial_file = bytes;
   return initial.digest;
 }
 
 StatusOr<core::Digest> JobStore::Create(const std::string& job_id, const v1::Job& job) {
+  // The directory last: what cannot be held or started from leaves nothing behind.
+  std::string initial;
+  HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, InitialDigest(job, initial));
   HATCHERY_RETURN_IF_ERROR(Run(job_id).Create());
-  HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, InitialDigest(job_id, job));
+  if (!initial.empty())
+    HATCHERY_RETURN_IF_ERROR(disk_->WriteAtomically(Run(job_id).initial_path(), initial));
   const JournalHeader header{job, digest, "hatchery " HATCHERY_VERSION};
   HATCHERY_ASSIGN_OR_RETURN(auto writer,
                             JournalWriter::Create(*disk_, Run(job_id).journal_path(), header));

@@ -64,7 +64,8 @@ class JobStore {
       : disk_(&disk), directory_(std::move(directory)), files_(directory_ + "/files") {}
   // Opens the journal if it is not open; `last` is then its last record.
   StatusOr<JournalWriter*> Writer(const std::string& job_id, std::optional<JournalRecord>& last);
-  StatusOr<core::Digest> InitialDigest(const std::string& job_id, const v1::Job& job);
+  // Of the weights that the job starts from; if it names a file of them, its bytes too.
+  StatusOr<core::Digest> InitialDigest(const v1::Job& job, std::string& initial_file);
 
   Disk* disk_;
   std::string directory_;

@@ -1,11 +1,10 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/known_answer.h"
 
-#include "kernels/commit.h"
 #include "kernels/core/philox.h"
-#include "services/common/backend.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/known_answer.h"
 
 namespace hatchery::coordinator {
 
@@ -27,16 +26,9 @@ StatusOr<KnownAnswer> MakeKnownAnswer() {
   task.mutable_train()->set_end(answer.data.size());
   task.mutable_train()->set_file_bytes(answer.data.size());
 
-  HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(task));
-  const std::span train(reinterpret_cast<const uint8_t*>(answer.data.data()), answer.data.size());
-  HATCHERY_ASSIGN_OR_RETURN(const auto replica,
-                            CreateReplica(spec, {train, {}}, {.name = "cpu", .threads = 1}));
-  std::vector<int32_t> scores(spec.population);
-  for (uint32_t step = 0; step < spec.steps; ++step) {
-    HATCHERY_RETURN_IF_ERROR(replica->Evaluate({0, spec.pairs()}, {}, scores));
-    HATCHERY_RETURN_IF_ERROR(replica->Apply(MakeSignCommit(spec, step, EncodeSigns(scores))));
-  }
-  HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, replica->DigestOfAll());
+  HATCHERY_ASSIGN_OR_RETURN(
+      const core::Digest digest,
+      TrainKnownAnswer(task, answer.data, FactoryOf({.name = "cpu", .threads = 1}), {}));
   answer.digest = DigestToBytes(digest);
   return answer;
 }

@@ -9,6 +9,8 @@
 #include <chrono>
 #include <csignal>
 
+#include "services/common/cli_error.h"
+#include "services/common/guard.h"
 #include "services/coordinator/client_service.h"
 #include "services/coordinator/engine.h"
 #include "services/coordinator/limits.h"
@@ -81,6 +83,7 @@ int Main(int argc, char** argv) {
                  "lone worker's checkpoint: auto, cpu, cuda or off")
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "off"}))
       ->capture_default_str();
+  app.failure_message(OneLineError);
   CLI11_PARSE(app, argc, argv);
 
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
@@ -97,4 +100,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace hatchery::coordinator
 
-int main(int argc, char** argv) { return hatchery::coordinator::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return hatchery::GuardedMain("hatchery-coordinator",
+                               [&] { return hatchery::coordinator::Main(argc, argv); });
+}

@@ -34,17 +34,17 @@ double FractionChanged(std::span<const int8_t> before, std::span<const int8_t> a
 
 StatusOr<std::unique_ptr<Trainer>> Trainer::Open(Disk& disk, const std::string& directory,
                                                  const v1::Job& job, Replica& replica,
-                                                 TrainerOptions options) {
+                                                 TrainerOptions options, std::stop_token stop) {
   HATCHERY_RETURN_IF_ERROR(ValidateJob(job));
   std::unique_ptr<Trainer> trainer(new Trainer(disk, directory, job, replica, std::move(options)));
   HATCHERY_RETURN_IF_ERROR(trainer->run_.Create());
   HATCHERY_ASSIGN_OR_RETURN(trainer->lock_, disk.Lock(directory, "trainer"));
-  HATCHERY_RETURN_IF_ERROR(trainer->Start());
+  HATCHERY_RETURN_IF_ERROR(trainer->Start(std::move(stop)));
   return trainer;
 }
 
-Status Trainer::Start() {
-  HATCHERY_RETURN_IF_ERROR(run_.HasJournal() ? Resume() : Create());
+Status Trainer::Start(std::stop_token stop) {
+  HATCHERY_RETURN_IF_ERROR(run_.HasJournal() ? Resume(std::move(stop)) : Create());
   HATCHERY_ASSIGN_OR_RETURN(digest_, replica_->DigestOfAll());
   return {};
 }
@@ -59,14 +59,22 @@ Status Trainer::Create() {
   return {};
 }
 
-Status Trainer::Resume() {
-  HATCHERY_ASSIGN_OR_RETURN(journal_,
-                            JournalWriter::OpenForAppend(*disk_, run_.journal_path(),
-                                                         JournalWriter::TornTail::kTruncate));
+Status Trainer::Resume(std::stop_token stop) {
+  const auto visit = [this](const JournalRecord& record) -> Status {
+    if (const auto* closing = std::get_if<ClosingRecord>(&record)) closing_ = *closing;
+    return {};
+  };
+  HATCHERY_ASSIGN_OR_RETURN(
+      journal_, JournalWriter::OpenForAppend(*disk_, run_.journal_path(),
+                                             JournalWriter::TornTail::kTruncate, visit));
   if (const Status same = CheckSameRun(job_, journal_->header().job); !same.ok())
     return FailedPrecondition(run_.path() + " holds a run of another job: " + same.message() +
                               "; use another --out or the same job");
-  HATCHERY_RETURN_IF_ERROR(CatchUp(journal_->next_step()));
+  const Status caught_up = CatchUp(journal_->next_step(), std::move(stop));
+  if (caught_up.code() == StatusCode::kCancelled)
+    return Cancelled("stopped at step " + std::to_string(step()) + " while catching up with " +
+                     run_.journal_path() + "; run the same command again to go on");
+  HATCHERY_RETURN_IF_ERROR(caught_up);
   if (journal_->closed()) return {};
   if (journal_->torn_bytes() != 0) {
     const std::string text =
@@ -81,32 +89,50 @@ Status Trainer::Resume() {
 
 // Brings the replica to the journal's step `step`: from the newest good checkpoint, or from
 // nothing.
-Status Trainer::CatchUp(uint32_t step) {
+Status Trainer::CatchUp(uint32_t step, std::stop_token stop) {
   HATCHERY_ASSIGN_OR_RETURN(auto steps, run_.Checkpoints());
   std::optional<Checkpoint> start;
   for (; !steps.empty() && !start; steps.pop_back()) {
     if (steps.back() > step) continue;
     auto checkpoint = ReadCheckpoint(*disk_, run_.checkpoint_path(steps.back()));
-    if (checkpoint.ok() && CheckSameRun(job_, checkpoint->job).ok())
+    const Status usable = checkpoint.ok() ? CheckUsable(*checkpoint) : checkpoint.status();
+    if (usable.ok())
       start = std::move(*checkpoint);
     else
-      Note("not using " + run_.checkpoint_path(steps.back()) + ": " +
-           (checkpoint.ok() ? "it is of another job" : checkpoint.status().message()));
+      Note("not using " + run_.checkpoint_path(steps.back()) + ": " + usable.message());
   }
+  final_stored_ = closing_ && start && start->step == step;
   if (!start) HATCHERY_RETURN_IF_ERROR(RestoreInitial(*disk_, run_, job_, *replica_));
   HATCHERY_ASSIGN_OR_RETURN(auto reader, JournalReader::Open(*disk_, run_.journal_path()));
   ReplayOptions options;
   options.until_step = step;
   options.start = start ? &*start : nullptr;
+  options.stop = std::move(stop);
   return Replay(*reader, *replica_, options).status();
 }
 
+Status Trainer::CheckUsable(const Checkpoint& checkpoint) const {
+  if (!CheckSameRun(job_, checkpoint.job).ok()) return FailedPrecondition("it is of another job");
+  if (!closing_ || checkpoint.step != closing_->step || checkpoint.digest == closing_->digest)
+    return {};
+  return DataLoss("its weights are not those that the journal ends with");
+}
+
+// A run that was finished before: its final checkpoint is written anew if it was lost since.
+Status Trainer::Finished() {
+  if (!(digest_ == closing_->digest))
+    return DataLoss(run_.journal_path() + " ends with digest " + FormatDigest(closing_->digest) +
+                    ", but its commits lead to " + FormatDigest(digest_) +
+                    "; restore the file from a copy");
+  Note(run_.path() + " is finished at step " + std::to_string(step()));
+  if (final_stored_) return {};
+  HATCHERY_RETURN_IF_ERROR(StoreCheckpointIfDue());
+  Note("rebuilt " + run_.checkpoint_path(step()) + " from the journal");
+  return {};
+}
+
 Status Trainer::Run(std::stop_token stop) {
-  if (journal_->closed()) {
-    Note(run_.path() + " is finished at step " + std::to_string(step()));
-    // Somebody may have lost it since.
-    return disk_->Exists(run_.checkpoint_path(step())) ? Status() : StoreCheckpointIfDue();
-  }
+  if (journal_->closed()) return Finished();
   const Status status = RunToTheEnd(stop);
   if (status.code() != StatusCode::kCancelled) return status;
   return Cancelled("stopped at step " + std::to_string(step()) + " of " +
@@ -162,9 +188,7 @@ StatusOr<CommitRecord> Trainer::Evaluate(std::stop_token stop) {
   std::vector<int32_t> scores(spec.population);
   HATCHERY_RETURN_IF_ERROR(replica_->Evaluate(Shard{0, spec.pairs()}, stop, scores));
   CommitRecord record;
-  record.commit = spec.fitness == FitnessRule::kSign
-                      ? MakeSignCommit(spec, step(), EncodeSigns(scores))
-                      : MakeNormalizedCommit(spec, step(), scores);
+  record.commit = MakeCommit(spec, step(), scores);
   record.digest_before = digest_;
   record.score_sum = std::accumulate(scores.begin(), scores.end(), int64_t{0});
   record.scored_tokens = TokensPerStep(job_);

@@ -13,6 +13,7 @@
 #include "hatchery/v1/job.pb.h"
 #include "kernels/replica.h"
 #include "kernels/status.h"
+#include "services/common/checkpoint.h"
 #include "services/common/disk.h"
 #include "services/common/journal.h"
 #include "services/common/run_dir.h"
@@ -40,14 +41,16 @@ struct TrainerOptions {
 class Trainer {
  public:
   // Creates the run in `directory`, or goes on with the one that is there, which must be of the
-  // same job (the name and service fields aside). `replica` is fresh, of the job's spec, with its
-  // data; it and `disk` must outlive the trainer. If the job starts from given weights, the
+  // same job (the name and the service fields aside). `replica` is fresh, of the job's spec, with
+  // its data; it and `disk` must outlive the trainer. If the job starts from given weights, the
   // directory holds them already (RunDir::initial_path). Holds the directory's lock while it lives.
+  // kCancelled if `stop` was requested while it caught up with the journal.
   static StatusOr<std::unique_ptr<Trainer>> Open(Disk& disk, const std::string& directory,
                                                  const v1::Job& job, Replica& replica,
-                                                 TrainerOptions options);
+                                                 TrainerOptions options, std::stop_token stop = {});
 
-  // Trains to the last step and closes the journal. kCancelled if `stop` was requested first: the
+  // Trains to the last step and closes the journal; of a run that is finished it rebuilds the final
+  // checkpoint if that is missing or damaged. kCancelled if `stop` was requested first: the
   // run is then as it was after its last whole step, and can be opened again.
   Status Run(std::stop_token stop);
 
@@ -62,10 +65,12 @@ class Trainer {
         job_(job),
         replica_(&replica),
         options_(std::move(options)) {}
-  Status Start();
+  Status Start(std::stop_token stop);
   Status Create();
-  Status Resume();
-  Status CatchUp(uint32_t step);
+  Status Resume(std::stop_token stop);
+  Status CatchUp(uint32_t step, std::stop_token stop);
+  Status CheckUsable(const Checkpoint& checkpoint) const;
+  Status Finished();
   Status RunToTheEnd(std::stop_token stop);
   Status Step(std::stop_token stop);
   StatusOr<CommitRecord> Evaluate(std::stop_token stop);
@@ -80,8 +85,10 @@ class Trainer {
   TrainerOptions options_;
   std::unique_ptr<DirectoryLock> lock_;
   std::unique_ptr<JournalWriter> journal_;
-  core::Digest digest_;                  // of the replica now
-  std::optional<HeldOutSums> held_out_;  // of the replica now, where it is due
+  std::optional<ClosingRecord> closing_;  // of a run that was finished before
+  bool final_stored_ = false;             // and its final checkpoint is sound
+  core::Digest digest_;                   // of the replica now
+  std::optional<HeldOutSums> held_out_;   // of the replica now, where it is due
 };
 
 }  // namespace hatchery

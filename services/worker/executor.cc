@@ -10,8 +10,8 @@
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/known_answer.h"
 #include "services/common/sha256.h"
-#include "services/worker/known_answer.h"
 #include "services/worker/transfers.h"
 
 namespace hatchery::worker {

@@ -9,6 +9,8 @@
 #include <ctime>
 #include <thread>
 
+#include "services/common/cli_error.h"
+#include "services/common/guard.h"
 #include "services/gang/gang.h"
 #include "services/worker/shell.h"
 
@@ -57,7 +59,7 @@ StatusOr<int> RunRank(WorkerOptions options, const BackendOptions& backend, Even
 int Main(int argc, char** argv) {
   WorkerOptions options;
   BackendOptions backend;
-  CLI::App app("Evaluates shards of the population for a hatchery coordinator.");
+  CLI::App app("Evaluates shards of the population for a hatchery coordinator.", "hatchery-worker");
   app.set_version_flag("--version", "hatchery-worker " HATCHERY_VERSION);
   AddConnectionOptions(app, options);
   app.add_option("--backend", backend.name, "auto, cpu or cuda")
@@ -65,7 +67,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", backend.threads,
                  "threads of the CPU backend; 0: one a hardware thread")
-      ->check(CLI::Range(0, 4096))
+      ->check(WholeNumber(0, kMaxThreads))
       ->capture_default_str();
   app.add_option("--devices", backend.devices,
                  "devices of the CUDA backend, as in 0,1 (default: all)");
@@ -80,6 +82,7 @@ int Main(int argc, char** argv) {
   std::string chaos;
   app.add_option("--chaos", chaos,
                  "misbehave on purpose, for drills: flip@STEP, lie@STEP, stall@STEP, garbage@STEP");
+  app.failure_message(OneLineError);
   CLI11_PARSE(app, argc, argv);
 
   spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-worker"));
@@ -101,4 +104,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace hatchery::worker
 
-int main(int argc, char** argv) { return hatchery::worker::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return hatchery::GuardedMain("hatchery-worker",
+                               [&] { return hatchery::worker::Main(argc, argv); });
+}

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -79,9 +81,11 @@ TEST_F(Cli, TrainReplayEvalSampleDigest) {
     if (line.front() != '{') continue;  // what stderr says for people
     const auto json = nlohmann::json::parse(line);
     EXPECT_EQ(json["step"], ++steps);
-    for (const char* key : {"train_bits_per_byte", "validation_bits_per_byte", "tokens_per_second",
-                            "update_rate", "fitness_nonzero", "digest"})
-      EXPECT_TRUE(json.contains(key)) << key;
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : json.items()) keys.push_back(key);
+    EXPECT_THAT(keys, testing::UnorderedElementsAre("step", "train_bits_per_byte",
+                                                    "validation_bits_per_byte", "tokens_per_second",
+                                                    "update_rate", "fitness_nonzero", "digest"));
     digest = json["digest"];
   }
   EXPECT_EQ(steps, 8);
@@ -168,6 +172,131 @@ TEST_F(Cli, BadInputGetsOneLine) {
   ExpectError(Train("x"), "tiny.yaml:3");
   Write(job_, "steps: 3\ncolour: red\n");
   ExpectError(Train("x"), "tiny.yaml:2");
+}
+
+// Exactly one line, with every one of `parts` in it.
+void ExpectOneLine(const Ran& ran, const std::vector<std::string>& parts) {
+  EXPECT_GT(ran.exit_code, 0) << ran.output;
+  EXPECT_LT(ran.exit_code, 128) << ran.output;
+  EXPECT_EQ(std::count(ran.output.begin(), ran.output.end(), '\n'), 1) << ran.output;
+  for (const std::string& part : parts) EXPECT_THAT(ran.output, HasSubstr(part));
+}
+
+TEST_F(Cli, CommandLinesThatCannotBeUsed) {
+  ExpectOneLine(Train("x", "--steps -3"), {"--steps", "-3", "[0, 2147483647]"});
+  ExpectOneLine(Train("x", "--steps 99999999999"), {"--steps", "99999999999", "[0, 2147483647]"});
+  ExpectOneLine(Hatchery("train " + job_ + " --out x --threads 100000"),
+                {"--threads", "100000", "[0, 4096]"});
+  for (const char* command : {"eval", "sample", "replay"})
+    ExpectOneLine(Hatchery(std::string(command) + " x --threads 100000"), {"--threads", "4096"});
+  ExpectOneLine(Hatchery("sample x --bytes abc"), {"--bytes", "abc", "[0, 4294967295]"});
+  ExpectOneLine(Hatchery("sample x --min-p 2"), {"--min-p", "[0, 1]"});
+  ExpectOneLine(Hatchery("replay x --at -1 --out y"), {"--at", "-1", "[0, 2147483647]"});
+  ExpectOneLine(Hatchery("foo"), {"foo", "describe", "train", "submit", "watch"});
+  ExpectOneLine(Hatchery("data foo"), {"foo", "count", "kjv"});
+  ExpectOneLine(Hatchery(""), {"needs a command", "train"});
+  ExpectOneLine(Hatchery("train --out x"), {"JOB", "hatchery train --help"});
+}
+
+TEST_F(Cli, EveryCommandHasVersionAndHelp) {
+  for (const char* command :
+       {"",       "describe", "train",  "eval",       "sample",   "replay", "fsck",
+        "backup", "digest",   "data",   "data count", "data kjv", "submit", "jobs",
+        "watch",  "pause",    "resume", "cancel",     "workers",  "events", "fetch"}) {
+    const Ran version = Hatchery(std::string(command) + " --version");
+    EXPECT_EQ(version.exit_code, 0) << command << version.output;
+    EXPECT_THAT(version.output, HasSubstr("hatchery 0.")) << command;
+    EXPECT_EQ(Hatchery(std::string(command) + " --help").exit_code, 0) << command;
+  }
+}
+
+TEST_F(Cli, SetTakesOneValue) {
+  const std::string before = " --set steps=3 --set noise.seed=5 ";
+  EXPECT_EQ(Hatchery("describe" + before + job_).exit_code, 0);
+  const Ran train =
+      Hatchery("train" + before + job_ + " --threads 1 --out " + (directory_ / "set"));
+  EXPECT_EQ(train.exit_code, 0) << train.output;
+}
+
+TEST_F(Cli, OutputToAFullDeviceIsAnError) {
+  for (const std::string& command :
+       {"describe --json " + job_, std::string("--help"), std::string("train --help")}) {
+    const Ran ran = Shell("sh -c '" HATCHERY_BINARY " " + command + " >/dev/full'");
+    EXPECT_EQ(ran.exit_code, 1) << command;
+    EXPECT_THAT(ran.output, HasSubstr("cannot write to stdout"));
+  }
+}
+
+TEST_F(Cli, WhatDoesNotFitIntoMemoryOrDisk) {
+  const Ran model = Train("x", "--set model.hidden=8192 --set model.layers=1024");
+  ExpectOneLine(model, {"of memory", "are available", "GB"});
+  ExpectOneLine(Hatchery("data count --tokens 1000000000000 --out " + (directory_ / "large")),
+                {"large", "1.0 TB", "free"});
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "large"));
+  ExpectOneLine(Hatchery("data count --tokens 5 --out /dev/null"), {"not a regular file"});
+}
+
+TEST_F(Cli, JobFilesThatAreNone) {
+  ExpectOneLine(Hatchery("train " + directory_.path() + " --out x"), {directory_.path()});
+  ExpectOneLine(Hatchery("describe " + directory_.path()), {directory_.path()});
+  const auto refused = [&](const std::string& text, const std::vector<std::string>& parts) {
+    Write(job_, text);
+    ExpectOneLine(Train("x"), parts);
+  };
+  refused("", {"is empty"});
+  refused("steps: 3\n---\nsteps: 4\n", {"tiny.yaml:3", "second YAML document"});
+  refused("data: {file: a, file: b}\n", {"tiny.yaml:1", "data.file is given twice"});
+  refused("model: {hidden: 8,\n  hidden: 16}\n", {"tiny.yaml:2", "model.hidden is given twice"});
+  refused("steps: 3\n? [a, b]\n: 4\n", {"tiny.yaml:2", "must be a word"});
+  refused("population: 64\nwindow: 8\ngroup_size: 48\n", {"tiny.yaml:1", "not a multiple"});
+  refused("window: 8\nnoise:\n  sigma_shift: 9\n", {"tiny.yaml:3", "sigma_shift"});
+  refused("window: 8\nname: \"a\\tb\"\n", {"tiny.yaml:2", "name"});
+  refused("priority: 1001\n", {"tiny.yaml:1", "priority is 1001", "[-1000, 1000]"});
+}
+
+TEST_F(Cli, ReplayWritesOverNoFileOfARun) {
+  ASSERT_EQ(Train("run").exit_code, 0);
+  const std::string run = directory_ / "run", journal = run + "/journal.hatchery";
+  const std::string good = Read(journal);
+  const std::string replay = "replay " + run + " --at 3 --threads 1 --out ";
+  ExpectOneLine(Hatchery(replay + journal), {"belongs to a run"});
+  ExpectOneLine(Hatchery(replay + run + "/checkpoints/step-0000000008.safetensors"),
+                {"belongs to a run"});
+  ExpectOneLine(Hatchery(replay + job_), {"not a checkpoint"});
+  EXPECT_EQ(Read(journal), good);
+  EXPECT_EQ(Hatchery(replay + run + "/checkpoints/step-0000000003.safetensors").exit_code, 0);
+  const std::string out = directory_ / "out.safetensors";
+  EXPECT_EQ(Hatchery(replay + out).exit_code, 0);
+  EXPECT_EQ(Hatchery(replay + out).exit_code, 0);
+}
+
+TEST_F(Cli, AFinishedRunGetsItsFinalCheckpointBack) {
+  ASSERT_EQ(Train("run").exit_code, 0);
+  const std::string path = directory_ / "run/checkpoints/step-0000000008.safetensors";
+  const std::string good = Read(path);
+  Write(path, good.substr(0, good.size() - 1) + '!');
+  ASSERT_EQ(Train("run").exit_code, 0);
+  EXPECT_EQ(Read(path), good);
+  std::filesystem::remove(path);
+  ASSERT_EQ(Train("run").exit_code, 0);
+  EXPECT_EQ(Read(path), good);
+}
+
+TEST_F(Cli, ValidateEveryIsPartOfTheRun) {
+  ASSERT_EQ(Train("run", "--steps 4").exit_code, 0);
+  ExpectOneLine(Train("run", "--steps 4 --set validate_every=1"),
+                {"validate_every is 1 here and 2"});
+}
+
+TEST_F(Cli, RemediesAreNamed) {
+  ASSERT_EQ(Train("run").exit_code, 0);
+  ExpectOneLine(Train("x", "--data " + (directory_ / "missing")), {"missing", "--data"});
+  Write(directory_ / "empty", "");
+  ExpectOneLine(Hatchery("eval " + (directory_ / "run") + " --data " + (directory_ / "empty")),
+                {"empty", "give a file"});
+  const std::string path = directory_ / "run/checkpoints/step-0000000008.safetensors";
+  Write(path, Read(path).substr(0, 1000));
+  ExpectOneLine(Hatchery("digest " + (directory_ / "run")), {"hatchery replay", "--at STEP"});
 }
 
 TEST_F(Cli, AFullDiskIsAnErrorAndNothingIsLost) {

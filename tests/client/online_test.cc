@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
+#include "services/common/disk.h"
 #include "services/common/sha256.h"
 
 namespace hatchery {
@@ -82,13 +83,20 @@ class FakeCoordinator final : public v1::ClientService::Service {
     update.set_steps(4);
     update.set_state(v1::JobState::RUNNING);
     const uint32_t end = first ? 2 : 4;
-    for (uint32_t step = std::max(1u, request->from_step()); step <= end; ++step) {
+    if (!first) {  // as a coordinator does: the newest one again
+      update.set_step(request->from_step());
+      writer->Write(update);
+    }
+    for (uint32_t step = request->from_step() + 1; step <= end; ++step) {
       update.set_step(step);
       update.set_train_bits_per_byte(8.0 - step);
       writer->Write(update);
     }
     if (first) return {grpc::StatusCode::UNAVAILABLE, "restarting"};
     job.set_state(v1::JobState::FINISHED);
+    update.set_state(v1::JobState::FINISHED);
+    writer->Write(update);
+    writer->Write(update);
     return {};
   }
   Status FetchJournal(ServerContext*, const v1::FetchJournalRequest*,
@@ -100,6 +108,13 @@ class FakeCoordinator final : public v1::ClientService::Service {
     writer->Write(chunk);
     return {};
   }
+  Status FetchInitial(ServerContext*, const v1::FetchInitialRequest*,
+                      grpc::ServerWriter<v1::Chunk>* writer) override {
+    v1::Chunk chunk;
+    chunk.set_data(initial);
+    writer->Write(chunk);
+    return {};
+  }
   Status FetchCheckpoint(ServerContext*, const v1::FetchCheckpointRequest*,
                          grpc::ServerWriter<v1::CheckpointChunk>*) override {
     return {grpc::StatusCode::NOT_FOUND, "none yet"};
@@ -107,7 +122,7 @@ class FakeCoordinator final : public v1::ClientService::Service {
 
   v1::JobState job;
   std::string uploaded;
-  std::string journal = "journal";
+  std::string journal = "journal", initial = "weights";
   std::atomic<int> watches = 0;
   std::atomic<bool> hold = false;  // watches wait until they are cancelled
 
@@ -179,7 +194,8 @@ TEST_F(OnlineTest, WatchSurvivesABrokenStream) {
   for (const std::string& line : Lines(finished.out)) {
     if (line.starts_with("{")) steps.push_back(nlohmann::json::parse(line)["step"]);
   }
-  EXPECT_EQ(steps, (std::vector<int>{1, 2, 3, 4}));
+  EXPECT_EQ(steps, (std::vector<int>{1, 2, 3, 4, 4}));  // the last one finished
+  EXPECT_NE(finished.out.find("\"validation_bits_per_byte\":null"), std::string::npos);
 }
 
 TEST_F(OnlineTest, InterruptedWatchLeavesTheJob) {
@@ -203,7 +219,42 @@ TEST_F(OnlineTest, ListsAndChangesJobs) {
   EXPECT_EQ(Lines(Run("jobs").out).size(), 2u);
 }
 
+TEST_F(OnlineTest, FetchBringsTheInitialWeights) {
+  Submit();
+  fake_.job.mutable_job()->set_initial_sha256(ToHex(Sha256Of("weights")));
+  const std::string out = directory_ + "/run";
+  EXPECT_EQ(Run("fetch j1 --out " + out).code, 0);
+  std::ifstream file(out + "/initial.safetensors");
+  std::string line;
+  std::getline(file, line);
+  EXPECT_EQ(line, "weights");
+  fake_.initial = "rotten";
+  const Finished refused = Run("fetch j1 --out " + directory_ + "/other");
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.out.find("SHA-256"), std::string::npos) << refused.out;
+}
+
+TEST_F(OnlineTest, FetchLeavesADirectoryInUseAlone) {
+  Submit();
+  const std::string out = directory_ + "/run";
+  ASSERT_EQ(Run("fetch j1 --out " + out).code, 0);
+  fake_.journal = "journal that has grown";
+  {
+    const auto lock = PosixDisk().Lock(out, "trainer");
+    ASSERT_TRUE(lock.ok());
+    const Finished refused = Run("fetch j1 --out " + out);
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_NE(refused.out.find("uses " + out), std::string::npos) << refused.out;
+  }
+  ASSERT_EQ(Run("fetch j1 --out " + out).code, 0);
+  fake_.journal = "journal";
+  const Finished behind = Run("fetch j1 --out " + out);
+  EXPECT_EQ(behind.code, 1);
+  EXPECT_NE(behind.out.find("further along"), std::string::npos) << behind.out;
+}
+
 TEST_F(OnlineTest, FetchKeepsAnotherRunsJournal) {
+  Submit();
   const std::string out = directory_ + "/run";
   EXPECT_EQ(Run("fetch j1 --out " + out).code, 0);
   fake_.journal = "journal that has grown";

@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "cpu_fallback/cpu_replica.h"
+#include "services/common/guard.h"
 #include "tests/oracle/job.h"
 
 namespace hatchery {
@@ -107,12 +108,29 @@ Status Run(const oracle::Bytes& train, uint32_t steps, uint32_t window) {
 }  // namespace
 }  // namespace hatchery
 
-int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: parity TEXT [STEPS] [WINDOW]\n");
+namespace {
+
+constexpr char kUsage[] =
+    "usage: parity TEXT [STEPS] [WINDOW]\n"
+    "Trains one small model by the contract and by the reference's arithmetic; prints a line a "
+    "step.\n"
+    "  TEXT    the file to train on, its first nine tenths\n"
+    "  STEPS   100 unless given\n"
+    "  WINDOW  scored bytes a member and step, 16 unless given\n"
+    "  --help, --version\n";
+
+int Main(int argc, char** argv) {
+  const std::string first = argc < 2 ? "" : argv[1];
+  if (first == "--version" || first == "--help") {
+    std::printf("%s", first == "--help" ? kUsage : "parity " HATCHERY_VERSION "\n");
+    return 0;
+  }
+  std::ifstream file(first, std::ios::binary);
+  if (first.empty() || !file) {
+    std::fprintf(stderr, "parity: cannot read the text '%s'; --help tells what can be given\n",
+                 first.c_str());
     return 2;
   }
-  std::ifstream file(argv[1], std::ios::binary);
   oracle::Bytes text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   text.resize(text.size() / 10 * 9);
   const auto number = [&](int i, int otherwise) {
@@ -121,4 +139,10 @@ int main(int argc, char** argv) {
   const hatchery::Status status = hatchery::Run(text, number(2, 100), number(3, 16));
   if (!status.ok()) std::fprintf(stderr, "parity: %s\n", status.message().c_str());
   return status.ok() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return hatchery::GuardedMain("parity", [&] { return Main(argc, argv); });
 }

@@ -46,6 +46,8 @@ TEST(Job, ErrorsNameFieldValueAndRange) {
   EXPECT_THAT(error([](v1::Job& j) { j.mutable_noise()->set_sigma_shift(5); }),
               HasSubstr("sigma_shift"));
   EXPECT_THAT(error([](v1::Job& j) { j.set_group_size(48); }), HasSubstr("population"));
+  EXPECT_EQ(error([](v1::Job& j) { j.set_priority(-1001); }),
+            "priority is -1001; it must be in [-1000, 1000]");
   EXPECT_THAT(
       error([](v1::Job& j) { j.mutable_model()->set_kind(static_cast<v1::Model::Kind>(7)); }),
       HasSubstr("model.kind is 7"));
@@ -66,6 +68,9 @@ TEST(Job, SameRunIgnoresServiceFieldsOnly) {
   other.set_checkpoint_every(1);
   other.set_priority(-3);
   EXPECT_TRUE(CheckSameRun(SmallJob(), other).ok());
+  other.set_validate_every(1);  // in the commits
+  EXPECT_FALSE(CheckSameRun(SmallJob(), other).ok());
+  other.set_validate_every(SmallJob().validate_every());
   other.mutable_update()->set_alpha_decay_bits(2);
   EXPECT_EQ(CheckSameRun(SmallJob(), other).message(),
             "update.alpha_decay_bits is 4 here and 2 there");
@@ -116,6 +121,8 @@ TEST(Disk, FilesAndDirectories) {
   EXPECT_EQ(*ReadWholeFile(disk, directory / "a/b/file"), "two");
   EXPECT_EQ(*disk.List(directory / "a/b"), std::vector<std::string>{"file"});
   EXPECT_FALSE(disk.CreateDirectory(directory / "a/b/file").ok());
+  EXPECT_THAT(disk.CreateDirectory("/proc/none/here").message(), HasSubstr("/proc/none"));
+  EXPECT_FALSE(disk.WriteAtomically("/dev/null", "y").ok());
   EXPECT_EQ(disk.OpenAppend(directory / "none").status().code(), StatusCode::kNotFound);
   EXPECT_EQ(disk.OpenRead(directory.path()).ok(), false);
   ASSERT_TRUE(disk.Remove(directory / "a/b/file").ok());

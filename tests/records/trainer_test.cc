@@ -125,6 +125,20 @@ TEST_F(TrainerTest, SurvivesATornJournalAndABadCheckpoint) {
   EXPECT_TRUE(resumed.digest == straight.digest);
 }
 
+TEST_F(TrainerTest, StopsWhileCatchingUp) {
+  v1::Job job = SmallJob();
+  job.set_checkpoint_every(0);
+  ASSERT_EQ(Train(directory_ / "run", job, 9).status.code(), StatusCode::kCancelled);
+  auto replica = NewReplica(job);
+  std::stop_source stop;
+  stop.request_stop();
+  const auto trainer =
+      Trainer::Open(PosixDisk(), directory_ / "run", job, *replica, {}, stop.get_token());
+  EXPECT_EQ(trainer.status().code(), StatusCode::kCancelled);
+  EXPECT_THAT(trainer.status().message(), HasSubstr("run the same command again"));
+  EXPECT_TRUE(Train(directory_ / "run", job).status.ok());
+}
+
 TEST_F(TrainerTest, RefusesAnotherJobsDirectory) {
   ASSERT_TRUE(Train(directory_ / "run", SmallJob()).status.ok());
   v1::Job other = SmallJob();

@@ -93,6 +93,35 @@ TEST_F(BadInput, UnknownJobs) {
                 "nonesuch");
 }
 
+TEST_F(BadInput, AModelBeyondMemoryLeavesNoJobBehind) {
+  Process coordinator = StartCoordinator();
+  ExpectRefusal(Client({"submit", Path("job.yaml"), "--set", "model.hidden=8192", "--set",
+                        "model.layers=1024", "--coordinator", Address()}),
+                "of memory");
+  EXPECT_TRUE(std::filesystem::is_empty(Path("data/jobs")));
+  EXPECT_TRUE(Ask({"jobs"}).empty());
+}
+
+TEST_F(BadInput, ARottenDatasetIsSentAgain) {
+  Process coordinator = StartCoordinator();
+  Submit("job.yaml");
+  const auto stored = std::filesystem::directory_iterator(Path("data/files"))->path();
+  const auto size = std::filesystem::file_size(stored);
+  std::filesystem::resize_file(stored, size - 1);
+  EXPECT_EQ(Submit("job.yaml"), "2");
+  EXPECT_EQ(std::filesystem::file_size(stored), size);
+}
+
+TEST_F(BadInput, AJobFromGivenWeightsIsFetchedWithThem) {
+  ASSERT_EQ(Train("job.yaml", {"--set", "steps=2"}).code, 0);
+  Process coordinator = StartCoordinator();
+  const std::string id = Submit("job.yaml", {"--init-from", Path("run"), "--set", "steps=2"});
+  Process w1 = StartWorker("w1");
+  WaitForState(id, "finished");
+  ASSERT_EQ(Client({"fetch", id, "--out", Path("copy"), "--coordinator", Address()}).code, 0);
+  EXPECT_EQ(Client({"replay", Path("copy"), "--verify"}).code, 0);
+}
+
 // The journal stops growing in mid-run: the job pauses with the reason; with room again it goes on
 // to the same bytes.
 TEST_F(BadInput, FullDiskLosesNothing) {

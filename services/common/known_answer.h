@@ -9,7 +9,7 @@
 #include "kernels/status.h"
 #include "services/common/backend.h"
 
-namespace hatchery::worker {
+namespace hatchery {
 
 // Trains `task` from its initial weights for all its steps, in this process alone, on the bytes
 // [train.begin, train.end) of `data` (all of it if that range is empty). The digest tells whether
@@ -17,4 +17,4 @@ namespace hatchery::worker {
 StatusOr<core::Digest> TrainKnownAnswer(const v1::Job& task, std::string_view data,
                                         const ReplicaFactory& create, std::stop_token stop);
 
-}  // namespace hatchery::worker
+}  // namespace hatchery

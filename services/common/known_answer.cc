@@ -1,5 +1,5 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
-#include "services/worker/known_answer.h"
+#include "services/common/known_answer.h"
 
 #include <memory>
 #include <span>
@@ -7,7 +7,7 @@
 
 #include "services/common/job.h"
 
-namespace hatchery::worker {
+namespace hatchery {
 namespace {
 
 StatusOr<std::span<const uint8_t>> TrainingBytes(const v1::DataSplit& split,
@@ -29,12 +29,9 @@ StatusOr<core::Digest> TrainKnownAnswer(const v1::Job& task, std::string_view da
   std::vector<int32_t> scores(spec.population);
   while (replica->step() < spec.steps) {
     HATCHERY_RETURN_IF_ERROR(replica->Evaluate({0, spec.pairs()}, stop, scores));
-    HATCHERY_RETURN_IF_ERROR(
-        replica->Apply(spec.fitness == FitnessRule::kSign
-                           ? MakeSignCommit(spec, replica->step(), EncodeSigns(scores))
-                           : MakeNormalizedCommit(spec, replica->step(), scores)));
+    HATCHERY_RETURN_IF_ERROR(replica->Apply(MakeCommit(spec, replica->step(), scores)));
   }
   return replica->DigestOfAll();
 }
 
-}  // namespace hatchery::worker
+}  // namespace hatchery
