@@ -235,6 +235,7 @@ class Core {
   // core_workers.cc: what workers say.
   void OnHello(const std::string& id, Worker& worker, const v1::Hello& hello);
   void OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownAnswer& answer);
+  void OnHeartbeat(const std::string& id, Worker& worker, const v1::Heartbeat& heartbeat);
   void OnReady(const std::string& id, Worker& worker, const v1::Ready& ready);
   void OnResult(const std::string& id, Worker& worker, const v1::Result& result);
   void OnFailure(const std::string& id, Worker& worker, const v1::Failure& failure);

@@ -62,6 +62,7 @@ Core::Actions Core::WorkerSaid(int64_t now, const std::string& id,
       OnFailure(id, worker, message.failure());
       break;
     case Kind::kHeartbeat:
+      OnHeartbeat(id, worker, message.heartbeat());
       break;
     case Kind::kGoodbye:
       DropWorker(id, "it said goodbye: " + Clean(message.goodbye().reason()));
@@ -119,6 +120,16 @@ void Core::OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownA
                          ": this worker does not compute what the contract says; check its build "
                          "and its hardware"));
   worker.phase = Phase::kIdle;
+}
+
+// A worker that was ready and has the job no more has lost its way; it would hold leases for ever.
+void Core::OnHeartbeat(const std::string& id, Worker& worker, const v1::Heartbeat& heartbeat) {
+  const auto run = runs_.find(worker.job);
+  if (worker.phase != Phase::kReady || heartbeat.job_id() == worker.job || run == runs_.end())
+    return;
+  Log(worker.job, id, run->second.record.step, "worker_lost_job",
+      "the worker has not the job that it was ready for; it takes it up again");
+  Assign(id, worker, run->second, false);
 }
 
 void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready) {

@@ -205,6 +205,8 @@ bool FakeWorld::Work(const std::string& id) {
     worker.step = core.Job(message.assign().job_id())->step();
     worker.job = message.assign().job_id();
     SayReady(id, worker);
+  } else if (message.has_release()) {
+    worker.job.clear();
   } else if (message.has_commit()) {
     worker.order.push_back("commit " + std::to_string(message.commit().step()));
     // Durable before announced.
@@ -245,10 +247,10 @@ void FakeWorld::RunToEnd(int64_t tick, int rounds) {
     std::vector<std::string> ids;
     for (const auto& [id, worker] : workers) ids.push_back(id);
     if (reverse) std::reverse(ids.begin(), ids.end());
-    v1::WorkerMessage heartbeat;
-    heartbeat.mutable_heartbeat();
     for (const std::string& id : ids) {
       Work(id);
+      v1::WorkerMessage heartbeat;
+      heartbeat.mutable_heartbeat()->set_job_id(workers[id].job);
       if (!workers[id].closed) Say(id, heartbeat);
     }
     if (auto_sync) Sync();

@@ -58,7 +58,6 @@ class ReadRun(unittest.TestCase):
         for step, line in zip(steps, lines):
             nonzero = step["positive"] + step["negative"]
             self.assertAlmostEqual(nonzero / 38, line["fitness_nonzero"])
-            self.assertAlmostEqual(step["alpha"] / 65536, line["alpha"])
             self.assertAlmostEqual(bits(step), line["train_bits_per_byte"])
             self.assertEqual(step["held_out"] is not None, step["step"] % 2 == 0)
         for step, line in zip(steps[1:], lines):

@@ -97,7 +97,10 @@ TEST_F(BadInput, AModelBeyondMemoryLeavesNoJobBehind) {
   Process coordinator = StartCoordinator();
   ExpectRefusal(Client({"submit", Path("job.yaml"), "--set", "model.hidden=8192", "--set",
                         "model.layers=1024", "--coordinator", Address()}),
-                "of memory");
+                "--max-weight-bytes");
+  const Finished huge = Client({"train", Path("job.yaml"), "--out", Path("huge"), "--set",
+                                "model.hidden=8192", "--set", "model.layers=1024"});
+  ExpectRefusal(huge, "of memory");
   EXPECT_TRUE(std::filesystem::is_empty(Path("data/jobs")));
   EXPECT_TRUE(Ask({"jobs"}).empty());
 }

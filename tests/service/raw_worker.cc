@@ -9,7 +9,7 @@
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/common/protocol.h"
-#include "services/worker/known_answer.h"
+#include "services/common/known_answer.h"
 
 namespace hatchery::test {
 namespace {
@@ -21,7 +21,7 @@ std::string KnownAnswerTo(const v1::Welcome& welcome) {
   const std::lock_guard lock(mutex);
   std::string& answer = answers[welcome.task_data()];
   if (answer.empty()) {
-    const auto digest = worker::TrainKnownAnswer(welcome.task(), welcome.task_data(),
+    const auto digest = TrainKnownAnswer(welcome.task(), welcome.task_data(),
                                                  FactoryOf({.name = "cpu", .threads = 1}), {});
     if (digest.ok()) answer = DigestToBytes(*digest);
   }

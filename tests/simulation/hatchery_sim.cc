@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <sstream>
 #include <string>
 
 #include "tests/simulation/trials.h"
@@ -13,13 +14,20 @@
 namespace hatchery::simulation {
 namespace {
 
+constexpr int kLinesShown = 300;
+
 // The fewest faults that still make the seed fail, and what then happens.
 void Explain(Trials& trials, const Plan& plan, const Outcome& outcome) {
   std::cout << "seed " << plan.seed << " FAILED: " << outcome.failure << "\n";
   const Plan shortest = trials.Shrink(plan);
   std::cout << "with these faults only:\n";
   for (const Fault& fault : shortest.faults) std::cout << "  " << Describe(fault) << "\n";
-  trials.Run(shortest, &std::cout);
+  std::ostringstream trace;
+  trials.Run(shortest, &trace);
+  std::istringstream lines(trace.str());
+  std::string line;
+  for (int n = 0; n < kLinesShown && std::getline(lines, line); ++n) std::cout << line << "\n";
+  if (lines) std::cout << "... the rest: hatchery-sim --seed " << plan.seed << " --trace\n";
 }
 
 int Main(int argc, char** argv) {

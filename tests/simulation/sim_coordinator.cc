@@ -181,7 +181,10 @@ void SimCoordinator::Do(const Send& action) {
   if (at == streams_.end()) return;
   if (action.message.has_commit()) CheckAnnounced(action.message.commit());
   const StreamPtr stream = at->second;
-  world_.Carry(stream, true, !action.message.has_welcome() && !action.message.has_assign(),
+  // What begins or ends a job for a worker comes once and in its place: gRPC sees to that.
+  const bool work = !action.message.has_welcome() && !action.message.has_assign() &&
+                    !action.message.has_release();
+  world_.Carry(stream, true, work,
                [&world = world_, stream, message = action.message] {
                  world.worker(stream->worker).Received(stream, message);
                });

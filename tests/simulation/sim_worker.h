@@ -4,6 +4,7 @@
 // takes simulated time.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,7 +23,9 @@ class SimWorker {
   void Crash(int64_t down);
   // SIGTERM; it starts again after `away` milliseconds.
   void Stop(int64_t away);
-  void Freeze(int64_t milliseconds) { frozen_until_ = world_.now() + milliseconds; }
+  void Freeze(int64_t milliseconds) {
+    frozen_until_ = std::max(frozen_until_, world_.now() + milliseconds);
+  }
   void Slow(int64_t milliseconds) { slow_until_ = world_.now() + milliseconds; }
   void HangNext() { hang_next_ = true; }
   void FlipBit();

@@ -132,8 +132,9 @@ void World::Call(uint32_t index, std::function<Status(SimCoordinator&)> serve,
 }
 
 void World::Cut(const Fault& fault, bool to_worker, bool from_worker) {
-  if (to_worker) cut_to_[fault.worker] = now_ + fault.duration;
-  if (from_worker) cut_from_[fault.worker] = now_ + fault.duration;
+  const auto until = [&](int64_t& cut) { cut = std::max(cut, now_ + fault.duration); };
+  if (to_worker) until(cut_to_[fault.worker]);
+  if (from_worker) until(cut_from_[fault.worker]);
   const StreamPtr stream = streams_[fault.worker];
   if (stream == nullptr || (fault.duration < kKeepAlive && !random.OneIn(3))) return;
   After(random.Between(0, kKeepAlive), [this, stream] {
