@@ -111,7 +111,7 @@ void SimWorker::Opened(const StreamPtr& stream) {
 }
 
 void SimWorker::Received(const StreamPtr& stream, const v1::CoordinatorMessage& message) {
-  if (!running() || stream != stream_) return;
+  if (!running()) return;
   Later(0, [this, stream, message] {
     if (stream != stream_) return;
     if (world_.tracing())
@@ -121,7 +121,7 @@ void SimWorker::Received(const StreamPtr& stream, const v1::CoordinatorMessage& 
 }
 
 void SimWorker::Closed(const StreamPtr& stream, const Status& reason) {
-  if (!running() || (stream != nullptr && stream != stream_)) return;
+  if (!running()) return;
   Later(0, [this, stream, reason] {
     if (stream != nullptr && stream != stream_) return;
     stream_ = nullptr;
