@@ -64,6 +64,19 @@ StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
   return result;
 }
 
+Status VisitCommits(JournalReader& journal, uint32_t end,
+                    const std::function<Status(const CommitRecord&)>& visit) {
+  JournalRecord record;
+  while (journal.next_step() < end) {
+    HATCHERY_ASSIGN_OR_RETURN(const auto outcome, journal.Next(record));
+    if (outcome != JournalReader::Outcome::kRecord)
+      return DataLoss(journal.path() + " ends before step " + std::to_string(end));
+    if (const auto* commit = std::get_if<CommitRecord>(&record))
+      HATCHERY_RETURN_IF_ERROR(visit(*commit));
+  }
+  return {};
+}
+
 Status RestoreInitial(Disk& disk, const RunDir& run, const v1::Job& job, Replica& replica) {
   if (job.initial_digest().empty())
     return replica.Restore(0, InitialWeights(replica.model(), replica.spec().seed));

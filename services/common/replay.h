@@ -43,6 +43,11 @@ struct ReplayResult {
 StatusOr<ReplayResult> Replay(JournalReader& journal, Replica& replica,
                               const ReplayOptions& options = {});
 
+// Calls `visit` with each commit before step `end`, in order, from the first. kDataLoss if the
+// journal has fewer; an error of `visit` ends it.
+Status VisitCommits(JournalReader& journal, uint32_t end,
+                    const std::function<Status(const CommitRecord&)>& visit);
+
 // Brings a fresh replica to the weights of step 0: the seed's, or, if the job starts from given
 // weights, those of DIR/initial.safetensors, whose digest must be the job's.
 Status RestoreInitial(Disk& disk, const RunDir& run, const v1::Job& job, Replica& replica);

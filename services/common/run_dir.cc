@@ -2,10 +2,6 @@
 #include "services/common/run_dir.h"
 
 #include <algorithm>
-#include <cstdio>
-
-#include "services/common/checkpoint.h"
-
 namespace hatchery {
 namespace {
 
@@ -52,13 +48,26 @@ StatusOr<std::optional<uint32_t>> RunDir::NewestCheckpoint(uint32_t step) const 
   return std::optional<uint32_t>(*(after - 1));
 }
 
-StatusOr<std::optional<RunDir::Stored>> RunDir::NewestSound(uint32_t step) const {
+StatusOr<RunDir::Stored> RunDir::Read(uint32_t step) const {
+  const std::string path = checkpoint_path(step);
+  Stored stored;
+  HATCHERY_ASSIGN_OR_RETURN(stored.bytes, ReadWholeFile(*disk_, path));
+  HATCHERY_ASSIGN_OR_RETURN(stored.checkpoint, DecodeCheckpoint(stored.bytes, path));
+  if (stored.checkpoint.step != step)
+    return DataLoss(path + " holds the weights of step " + std::to_string(stored.checkpoint.step));
+  return stored;
+}
+
+StatusOr<std::optional<RunDir::Stored>> RunDir::NewestSound(uint32_t step, const Usable& usable,
+                                                            const Skipped& skipped) const {
   HATCHERY_ASSIGN_OR_RETURN(const auto steps, Checkpoints());
   for (auto at = steps.rbegin(); at != steps.rend(); ++at) {
     if (*at > step) continue;
-    auto bytes = ReadWholeFile(*disk_, checkpoint_path(*at));
-    if (!bytes.ok() || !DecodeCheckpoint(*bytes, checkpoint_path(*at)).ok()) continue;
-    return std::optional<Stored>({*at, std::move(*bytes)});
+    auto stored = Read(*at);
+    Status sound = stored.status();
+    if (sound.ok() && usable) sound = usable(stored->checkpoint);
+    if (sound.ok()) return std::optional<Stored>(std::move(*stored));
+    if (skipped) skipped(checkpoint_path(*at), sound);
   }
   return std::optional<Stored>();
 }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "kernels/status.h"
+#include "services/common/checkpoint.h"
 #include "services/common/disk.h"
 
 namespace hatchery {
@@ -34,18 +36,24 @@ class RunDir {
   StatusOr<std::vector<uint32_t>> Checkpoints() const;
   // The newest at or before `step`; nothing if there is none.
   StatusOr<std::optional<uint32_t>> NewestCheckpoint(uint32_t step = UINT32_MAX) const;
-  // The newest at or before `step` whose file is intact, encoded; damaged ones are skipped, for the
-  // journal makes up for them. Nothing if there is none.
+  // A stored checkpoint, as its file holds it and decoded.
   struct Stored {
-    uint32_t step = 0;
     std::string bytes;
+    Checkpoint checkpoint;
   };
-  StatusOr<std::optional<Stored>> NewestSound(uint32_t step = UINT32_MAX) const;
+  // What else a checkpoint must be, besides intact; and who hears of one that is passed over.
+  using Usable = std::function<Status(const Checkpoint&)>;
+  using Skipped = std::function<void(const std::string& path, const Status& why)>;
+  // The newest at or before `step` whose file is intact and usable; others are passed over, for
+  // the journal makes up for them. Nothing if there is none.
+  StatusOr<std::optional<Stored>> NewestSound(uint32_t step = UINT32_MAX, const Usable& usable = {},
+                                              const Skipped& skipped = {}) const;
   // Stores an encoded checkpoint (EncodeCheckpoint), durably, then removes all but the newest
   // `keep`.
   Status StoreCheckpoint(uint32_t step, std::string_view bytes, uint32_t keep) const;
 
  private:
+  StatusOr<Stored> Read(uint32_t step) const;
   std::string checkpoints_path() const { return directory_ + "/checkpoints"; }
   Disk* disk_;
   std::string directory_;

@@ -12,54 +12,54 @@
 
 namespace hatchery::coordinator {
 
-Status Referee::Open(const std::string& job, const JournalReader& journal, uint32_t step,
-                     bool from_checkpoint) {
+Status Referee::Begin(const std::string& job) {
   job_id_.clear();
   replica_.reset();
-  job_ = journal.header().job;
+  const std::string path = store_.Run(job).journal_path();
+  HATCHERY_ASSIGN_OR_RETURN(const auto journal, JournalReader::Open(disk_, path));
+  job_ = journal->header().job;
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job_));
   // Without its data a job can still be replayed, but no shard evaluated.
   data_ = {};
   if (auto data = store_.files().OpenDataset(job_); data.ok()) data_ = std::move(*data);
   HATCHERY_ASSIGN_OR_RETURN(replica_, CreateReplica(spec, data_.view(), backend_));
-  const RunDir run = store_.Run(job);
-  HATCHERY_RETURN_IF_ERROR(RestoreInitial(disk_, run, job_, *replica_));
-  if (from_checkpoint) {
-    HATCHERY_ASSIGN_OR_RETURN(const auto stored, run.NewestSound(step));
-    if (stored) {
-      HATCHERY_ASSIGN_OR_RETURN(const auto checkpoint, DecodeCheckpoint(stored->bytes, run.path()));
-      HATCHERY_RETURN_IF_ERROR(replica_->Restore(checkpoint.step, checkpoint.weights));
-    }
-  }
   job_id_ = job;
   return {};
 }
 
-Status Referee::ReplayTo(const std::string& job, uint32_t step, const std::stop_token& stop) {
+Status Referee::Advance(uint32_t step, const std::stop_token& stop) {
   ReplayOptions options;
   options.until_step = step;
-  options.on_digest = [&stop](uint32_t, core::Digest) {
-    return stop.stop_requested() ? Cancelled("the coordinator is shutting down") : Status();
-  };
-  HATCHERY_ASSIGN_OR_RETURN(auto journal, JournalReader::Open(disk_, store_.Run(job).journal_path()));
+  options.stop = stop;
+  const std::string path = store_.Run(job_id_).journal_path();
+  HATCHERY_ASSIGN_OR_RETURN(const auto journal, JournalReader::Open(disk_, path));
   return Replay(*journal, *replica_, options).status();
 }
 
-StatusOr<Finding> Referee::Judge(const AskReferee& question, std::stop_token stop) {
-  HATCHERY_ASSIGN_OR_RETURN(
-      const auto journal, JournalReader::Open(disk_, store_.Run(question.job).journal_path()));
-  const bool held = job_id_ == question.job && replica_->step() <= question.step;
-  Status replayed;
-  if (!held)
-    HATCHERY_RETURN_IF_ERROR(Open(question.job, *journal, question.step, true));
-  replayed = ReplayTo(question.job, question.step, stop);
-  if (replayed.code() == StatusCode::kDataLoss) {  // the journal's fault, or our starting point's?
-    HATCHERY_RETURN_IF_ERROR(Open(question.job, *journal, question.step, false));
-    replayed = ReplayTo(question.job, question.step, stop);
+Status Referee::Reach(const std::string& job, uint32_t step, const std::stop_token& stop) {
+  const RunDir run = store_.Run(job);
+  bool from_nothing = false;
+  if (job_id_ != job || replica_->step() > step) {
+    HATCHERY_RETURN_IF_ERROR(Begin(job));
+    HATCHERY_ASSIGN_OR_RETURN(const auto stored, run.NewestSound(step));
+    from_nothing = !stored;
+    if (stored)
+      HATCHERY_RETURN_IF_ERROR(
+          replica_->Restore(stored->checkpoint.step, stored->checkpoint.weights));
   }
-  if (!replayed.ok()) {
+  if (!from_nothing) {
+    const Status reached = Advance(step, stop);
+    // A digest that differs: the journal's fault, or our starting point's?
+    if (reached.code() != StatusCode::kDataLoss) return reached;
+  }
+  HATCHERY_RETURN_IF_ERROR(RestoreInitial(disk_, run, job_, *replica_));
+  return Advance(step, stop);
+}
+
+StatusOr<Finding> Referee::Judge(const AskReferee& question, std::stop_token stop) {
+  if (Status reached = Reach(question.job, question.step, stop); !reached.ok()) {
     job_id_.clear();
-    return replayed;
+    return reached;
   }
   Finding finding;
   HATCHERY_ASSIGN_OR_RETURN(const auto weights, replica_->Snapshot());
@@ -69,8 +69,8 @@ StatusOr<Finding> Referee::Judge(const AskReferee& question, std::stop_token sto
   if (question.shard) {
     std::vector<int32_t> scores(size_t{2} * question.shard->pairs());
     HATCHERY_RETURN_IF_ERROR(replica_->Evaluate(*question.shard, std::move(stop), scores));
-    finding.part = PartOf(ScoresToProto(replica_->spec(), *question.shard, scores),
-                          replica_->spec().fitness);
+    finding.part =
+        PartOf(ScoresToProto(replica_->spec(), *question.shard, scores), replica_->spec().fitness);
   }
   return finding;
 }

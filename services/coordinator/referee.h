@@ -28,10 +28,13 @@ class Referee {
   StatusOr<Finding> Judge(const AskReferee& question, std::stop_token stop);
 
  private:
-  // Makes replica_ a fresh one of the job, at its newest checkpoint not after `step`, or at step 0.
-  Status Open(const std::string& job, const JournalReader& journal, uint32_t step,
-              bool from_checkpoint);
-  Status ReplayTo(const std::string& job, uint32_t step, const std::stop_token& stop);
+  // Brings replica_ to a step of the job: from where it is, or else from the newest checkpoint
+  // before that step, or else from step 0.
+  Status Reach(const std::string& job, uint32_t step, const std::stop_token& stop);
+  // Makes replica_ a fresh one of the job.
+  Status Begin(const std::string& job);
+  // Replays the journal from replica_'s step on.
+  Status Advance(uint32_t step, const std::stop_token& stop);
 
   Disk& disk_;
   const JobStore& store_;

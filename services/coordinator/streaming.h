@@ -52,7 +52,7 @@ inline grpc::Status SendCheckpoint(const Engine& engine, Bounds& bounds,
     return {grpc::StatusCode::NOT_FOUND,
             "job " + request.job_id() + " has no checkpoint at or before that step yet"};
   v1::CheckpointChunk chunk;
-  chunk.set_step((*stored)->step);
+  chunk.set_step((*stored)->checkpoint.step);
   SendInChunks((*stored)->bytes, transfer, [&](std::string_view piece) {
     chunk.set_data(piece.data(), piece.size());
     return writer->Write(chunk);

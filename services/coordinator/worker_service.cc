@@ -9,6 +9,7 @@
 #include "kernels/model.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/replay.h"
 #include "services/coordinator/streaming.h"
 
 namespace hatchery::coordinator {
@@ -195,20 +196,13 @@ grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext* context,
   const auto journal =
       JournalReader::Open(PosixDisk(), engine_.store().Run(request->job_id()).journal_path());
   if (!journal.ok()) return ToGrpc(journal.status());
-  JournalRecord record;
-  while ((*journal)->next_step() < end) {
-    const auto outcome = (*journal)->Next(record);
-    if (!outcome.ok()) return ToGrpc(outcome.status());
-    if (*outcome != JournalReader::Outcome::kRecord)
-      return {grpc::StatusCode::DATA_LOSS, "the journal of job " + request->job_id() +
-                                               " ends before step " + std::to_string(end)};
-    const auto* commit = std::get_if<CommitRecord>(&record);
-    if (commit == nullptr) continue;
-    transfer.Moved(commit->commit.fitness.size() + 1);
-    if (commit->commit.step < request->from_step()) continue;
-    if (!writer->Write(CommitToProto(commit->commit, commit->digest_before))) return {};
-  }
-  return {};
+  const Status sent = VisitCommits(**journal, end, [&](const CommitRecord& record) -> Status {
+    transfer.Moved(record.commit.fitness.size() + 1);
+    if (record.commit.step < request->from_step()) return {};
+    if (writer->Write(CommitToProto(record.commit, record.digest_before))) return {};
+    return Cancelled("the worker went away");
+  });
+  return ToGrpc(sent);
 }
 
 grpc::Status WorkerServiceImpl::UploadCheckpoint(

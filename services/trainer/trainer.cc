@@ -90,23 +90,19 @@ Status Trainer::Resume(std::stop_token stop) {
 // Brings the replica to the journal's step `step`: from the newest good checkpoint, or from
 // nothing.
 Status Trainer::CatchUp(uint32_t step, std::stop_token stop) {
-  HATCHERY_ASSIGN_OR_RETURN(auto steps, run_.Checkpoints());
-  std::optional<Checkpoint> start;
-  for (; !steps.empty() && !start; steps.pop_back()) {
-    if (steps.back() > step) continue;
-    auto checkpoint = ReadCheckpoint(*disk_, run_.checkpoint_path(steps.back()));
-    const Status usable = checkpoint.ok() ? CheckUsable(*checkpoint) : checkpoint.status();
-    if (usable.ok())
-      start = std::move(*checkpoint);
-    else
-      Note("not using " + run_.checkpoint_path(steps.back()) + ": " + usable.message());
-  }
-  final_stored_ = closing_ && start && start->step == step;
+  HATCHERY_ASSIGN_OR_RETURN(
+      const auto start,
+      run_.NewestSound(
+          step, [this](const Checkpoint& checkpoint) { return CheckUsable(checkpoint); },
+          [this](const std::string& path, const Status& why) {
+            Note("not using " + path + ": " + why.message());
+          }));
+  final_stored_ = closing_ && start && start->checkpoint.step == step;
   if (!start) HATCHERY_RETURN_IF_ERROR(RestoreInitial(*disk_, run_, job_, *replica_));
   HATCHERY_ASSIGN_OR_RETURN(auto reader, JournalReader::Open(*disk_, run_.journal_path()));
   ReplayOptions options;
   options.until_step = step;
-  options.start = start ? &*start : nullptr;
+  options.start = start ? &start->checkpoint : nullptr;
   options.stop = std::move(stop);
   return Replay(*reader, *replica_, options).status();
 }

@@ -6,6 +6,7 @@
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/replay.h"
 #include "services/common/sha256.h"
 #include "tests/simulation/sim_worker.h"
 
@@ -31,8 +32,7 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
   for (const std::string& id : ids) {
     const auto known = std::find_if(world.catalogue.begin(), world.catalogue.end(),
                                     [&](const v1::JobState& job) { return job.job_id() == id; });
-    auto job = RecoverJob(*process->store_, id,
-                          known == world.catalogue.end() ? nullptr : &*known);
+    auto job = RecoverJob(*process->store_, id, known == world.catalogue.end() ? nullptr : &*known);
     HATCHERY_RETURN_IF_ERROR(job.status());
     world.Trace("recovered job " + id + " at step " + std::to_string(job->record.step) +
                 (job->record.reason.empty() ? "" : ": " + job->record.reason));
@@ -94,14 +94,12 @@ StatusOr<std::vector<v1::Commit>> SimCoordinator::FetchCommits(const std::string
   std::vector<v1::Commit> commits;
   HATCHERY_ASSIGN_OR_RETURN(const auto journal,
                             JournalReader::Open(world_.disk, store_->Run(job).journal_path()));
-  JournalRecord record;
-  while (journal->next_step() < state->step()) {
-    HATCHERY_ASSIGN_OR_RETURN(const auto outcome, journal->Next(record));
-    if (outcome != JournalReader::Outcome::kRecord) return DataLoss("the journal ends too soon");
-    const auto* commit = std::get_if<CommitRecord>(&record);
-    if (commit != nullptr && commit->commit.step >= from)
-      commits.push_back(CommitToProto(commit->commit, commit->digest_before));
-  }
+  HATCHERY_RETURN_IF_ERROR(
+      VisitCommits(*journal, state->step(), [&](const CommitRecord& record) -> Status {
+        if (record.commit.step >= from)
+          commits.push_back(CommitToProto(record.commit, record.digest_before));
+        return {};
+      }));
   return commits;
 }
 
@@ -184,10 +182,9 @@ void SimCoordinator::Do(const Send& action) {
   // What begins or ends a job for a worker comes once and in its place: gRPC sees to that.
   const bool work = !action.message.has_welcome() && !action.message.has_assign() &&
                     !action.message.has_release();
-  world_.Carry(stream, true, work,
-               [&world = world_, stream, message = action.message] {
-                 world.worker(stream->worker).Received(stream, message);
-               });
+  world_.Carry(stream, true, work, [&world = world_, stream, message = action.message] {
+    world.worker(stream->worker).Received(stream, message);
+  });
 }
 
 void SimCoordinator::CheckAnnounced(const v1::Commit& commit) {
@@ -196,8 +193,7 @@ void SimCoordinator::CheckAnnounced(const v1::Commit& commit) {
       CommitToProto(truth.commit, truth.digest_before).SerializeAsString())
     world_.Fail("commit " + std::to_string(commit.step()) + " is not the one-process run's");
   const auto end = world_.commit_ends.find(commit.step());
-  const auto durable =
-      world_.disk.DurableBytes(store_->Run(Job()->job_id()).journal_path()).size();
+  const auto durable = world_.disk.DurableBytes(store_->Run(Job()->job_id()).journal_path()).size();
   if (!world_.lied && (end == world_.commit_ends.end() || durable < end->second))
     world_.Fail("commit " + std::to_string(commit.step()) + " was announced before it was durable");
 }
@@ -274,9 +270,8 @@ void SimCoordinator::Do(const JobChanged& action) {
   if (!state) return;
   world_.catalogue_before = world_.catalogue;
   auto& catalogue = world_.catalogue;
-  const auto at = std::find_if(catalogue.begin(), catalogue.end(), [&](const v1::JobState& job) {
-    return job.job_id() == action.job;
-  });
+  const auto at = std::find_if(catalogue.begin(), catalogue.end(),
+                               [&](const v1::JobState& job) { return job.job_id() == action.job; });
   (at == catalogue.end() ? catalogue.emplace_back() : *at) = *state;
 }
 

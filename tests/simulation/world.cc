@@ -125,9 +125,8 @@ void World::Call(uint32_t index, std::function<Status(SimCoordinator&)> serve,
       return After(cut() ? random.Between(1000, 20'000) : 1,
                    [done] { done(Unavailable("the coordinator does not answer")); });
     const Status status = serve(*coordinator_);
-    After(random.Between(1, 30), [cut, status, done] {
-      done(cut() ? Unavailable("the answer was lost") : status);
-    });
+    After(random.Between(1, 30),
+          [cut, status, done] { done(cut() ? Unavailable("the answer was lost") : status); });
   });
 }
 
@@ -137,9 +136,8 @@ void World::Cut(const Fault& fault, bool to_worker, bool from_worker) {
   if (from_worker) until(cut_from_[fault.worker]);
   const StreamPtr stream = streams_[fault.worker];
   if (stream == nullptr || (fault.duration < kKeepAlive && !random.OneIn(3))) return;
-  After(random.Between(0, kKeepAlive), [this, stream] {
-    CloseAtWorker(stream, Unavailable("keep-alive"));
-  });
+  After(random.Between(0, kKeepAlive),
+        [this, stream] { CloseAtWorker(stream, Unavailable("keep-alive")); });
   After(random.Between(0, 2 * kKeepAlive), [this, stream] {
     if (stream->coordinator_open && coordinator_ != nullptr)
       coordinator_->Disconnected(stream, "keep-alive");
@@ -236,8 +234,8 @@ void World::Strike(const Fault& fault) {
 
 // ---- People ------------------------------------------------------------------------------------
 
-// Somebody submits the job, resumes it when it is paused, and repairs a journal that the coordinator
-// cannot use.
+// Somebody submits the job, resumes it when it is paused, and repairs a journal that the
+// coordinator cannot use.
 void World::Operate() {
   After(random.Between(200, 3000), [this] { Operate(); });
   if (coordinator_ == nullptr) return;
@@ -295,7 +293,7 @@ void World::CheckEnd() {
     return fault.kind == FaultKind::kRotCheckpoint;
   });
   const auto last = run.NewestSound();
-  if (!rotten && (!last.ok() || !*last || (*last)->step != lab.job().steps()))
+  if (!rotten && (!last.ok() || !*last || (*last)->checkpoint.step != lab.job().steps()))
     Fail("the final checkpoint is missing or damaged");
 }
 
