@@ -2,8 +2,8 @@
 //
 // int8 products by oneDNN, where its instruction set has VNNI. Without it, its s8 products go
 // through 16-bit saturating adds and are wrong for full-range inputs.
-#include <map>
-#include <tuple>
+#include <new>
+#include <stdexcept>
 #include <unordered_map>
 #include <vector>
 
@@ -14,19 +14,14 @@
 namespace hatchery {
 namespace {
 
-using dnnl::memory;
+dnnl_dim_t Dim(size_t n) { return static_cast<dnnl_dim_t>(n); }
 
-const dnnl::engine& Engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
-memory::dim Dim(size_t n) { return static_cast<memory::dim>(n); }
-
+// The plain matrix: oneDNN's gemm brings each block of it into the order it wants on the way. Its
+// matmul, which takes a whole matrix in that order, is no faster at 128 members, and putting a
+// matrix into that order took seven times as long as a product (docs/performance.md).
 struct OneDnnMatrix : PackedMatrix {
-  size_t rows, columns;
-  std::vector<int8_t> plain;  // as given to Pack
-  memory weights;             // in the order of the kernel for kPackMembers
+  size_t rows, columns;  // columns padded
+  std::vector<int8_t> weights;
 };
 
 class OneDnnProduct : public Product {
@@ -34,80 +29,21 @@ class OneDnnProduct : public Product {
   std::unique_ptr<PackedMatrix> Pack(const int8_t* w, size_t rows, size_t columns) override {
     auto packed = std::make_unique<OneDnnMatrix>();
     packed->rows = rows;
-    packed->columns = columns;
-    packed->plain.assign(w, w + rows * Padded(columns));
-    packed->weights = Reordered(*packed, KernelFor(kPackMembers, rows, columns).weights);
+    packed->columns = Padded(columns);
+    packed->weights.assign(w, w + rows * packed->columns);
     return packed;
   }
 
   void Multiply(const PackedMatrix& w, const int8_t* x, size_t members, int32_t* out) override {
     const auto& matrix = static_cast<const OneDnnMatrix&>(w);
-    const Kernel& kernel = KernelFor(members, matrix.rows, matrix.columns);
-    memory weights = matrix.weights;
-    if (weights.get_desc() != kernel.weights) weights = Reordered(matrix, kernel.weights);
-    memory source(kernel.source, Engine(), const_cast<int8_t*>(x));
-    memory sums(kernel.sums, Engine(), out);
-    kernel.matmul.execute(
-        stream_, {{DNNL_ARG_SRC, source}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, sums}});
-    stream_.wait();
+    const dnnl_dim_t rows = Dim(matrix.rows), columns = Dim(matrix.columns);
+    const int32_t offset = 0;
+    const auto status = dnnl_gemm_s8s8s32('N', 'T', 'F', Dim(members), rows, columns, 1.0f, x,
+                                          columns, 0, matrix.weights.data(), columns, 0, 0.0f, out,
+                                          Dim(Padded(matrix.rows)), &offset);
+    if (status == dnnl_out_of_memory) throw std::bad_alloc();
+    if (status != dnnl_success) throw std::runtime_error("oneDNN refused an int8 product");
   }
-
- private:
-  // Weights are packed for as many members as a full batch has.
-  static constexpr size_t kPackMembers = 128;
-
-  struct Kernel {
-    memory::desc source, weights, sums;
-    dnnl::matmul matmul;
-  };
-
-  // The plain weights in the order `wanted`. Orders cannot be turned into one another.
-  memory Reordered(const OneDnnMatrix& matrix, const memory::desc& wanted) {
-    const memory::dim stride = Dim(Padded(matrix.columns));
-    const memory::desc plain({stride, Dim(matrix.rows)}, memory::data_type::s8, {1, stride});
-    memory source(plain, Engine(), const_cast<int8_t*>(matrix.plain.data()));
-    memory packed(wanted, Engine());
-    dnnl::reorder(source, packed).execute(stream_, source, packed);
-    stream_.wait();
-    return packed;
-  }
-
-  const Kernel& KernelFor(size_t members, size_t rows, size_t columns) {
-    const auto key = std::make_tuple(members, rows, columns);
-    if (auto found = kernels_.find(key); found != kernels_.end()) return found->second;
-    const memory::dim k = Dim(Padded(columns));
-    const memory::desc any({k, Dim(rows)}, memory::data_type::s8, memory::format_tag::any);
-    if (members == kPackMembers)
-      return kernels_.emplace(key, MakeKernel(members, k, any)).first->second;
-    // One that reads the weights as they are packed, if there is one; else oneDNN's own choice,
-    // for which they are packed anew at every call.
-    const memory::desc packed = KernelFor(kPackMembers, rows, columns).weights;
-    try {
-      return kernels_.emplace(key, MakeKernel(members, k, packed)).first->second;
-    } catch (const dnnl::error&) {
-      return kernels_.emplace(key, MakeKernel(members, k, any)).first->second;
-    }
-  }
-
-  Kernel MakeKernel(size_t members, memory::dim k, const memory::desc& weights) {
-#if DNNL_VERSION_MAJOR >= 3
-    const memory::dim rows = weights.get_dims()[1];
-#else
-    const memory::dim rows = weights.dims()[1];
-#endif
-    const memory::desc source({Dim(members), k}, memory::data_type::s8, {k, 1});
-    const memory::desc sums({Dim(members), rows}, memory::data_type::s32,
-                            {Dim(Padded(static_cast<size_t>(rows))), 1});
-#if DNNL_VERSION_MAJOR >= 3
-    const dnnl::matmul::primitive_desc chosen(Engine(), source, weights, sums);
-#else
-    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(source, weights, sums), Engine());
-#endif
-    return Kernel{source, chosen.weights_desc(), sums, dnnl::matmul(chosen)};
-  }
-
-  dnnl::stream stream_{Engine()};
-  std::map<std::tuple<size_t, size_t, size_t>, Kernel> kernels_;
 };
 
 const std::unordered_map<int, const char*>& VnniSets() {
@@ -123,10 +59,30 @@ const std::unordered_map<int, const char*>& VnniSets() {
   return sets;
 }
 
+// Whether products that any addition in 16 bits would bend are right: a second lock on the door,
+// for what oneDNN does on an instruction set is its own affair.
+bool PassesFullRange() {
+  constexpr size_t kMembers = 19, kRows = 37, kColumns = 192;
+  OneDnnProduct product;
+  for (const int a : {-128, 127})
+    for (const int b : {-128, 127}) {
+      const std::vector<int8_t> x(kMembers * kColumns, static_cast<int8_t>(a)),
+          w(kRows * kColumns, static_cast<int8_t>(b));
+      std::vector<int32_t> sums(kMembers * Padded(kRows));
+      product.Multiply(*product.Pack(w.data(), kRows, kColumns), x.data(), kMembers, sums.data());
+      for (size_t m = 0; m < kMembers; ++m)
+        for (size_t o = 0; o < kRows; ++o)
+          if (sums[m * Padded(kRows) + o] != static_cast<int32_t>(kColumns) * a * b) return false;
+    }
+  return true;
+}
+
 }  // namespace
 
 bool OneDnnIsExact() {
-  return VnniSets().contains(static_cast<int>(dnnl::get_effective_cpu_isa()));
+  static const bool exact =
+      VnniSets().contains(static_cast<int>(dnnl::get_effective_cpu_isa())) && PassesFullRange();
+  return exact;
 }
 
 std::string OneDnnIsaName() {
