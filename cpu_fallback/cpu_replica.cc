@@ -115,14 +115,7 @@ void CpuReplica::PackMatrix(const Tensor& t, Product* product) {
 }
 
 Status CpuReplica::Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) {
-  if (shard.begin > shard.end || shard.end > spec_.pairs())
-    return InvalidArgument("shard [" + std::to_string(shard.begin) + ", " +
-                           std::to_string(shard.end) + ") is not within the " +
-                           std::to_string(spec_.pairs()) + " pairs of the population");
-  if (scores.size() != 2 * size_t{shard.pairs()})
-    return InvalidArgument("scores must have two places a pair");
-  if (data_.train.empty())
-    return FailedPrecondition("this replica has no training data, so it cannot evaluate");
+  HATCHERY_RETURN_IF_ERROR(CheckEvaluate(spec_, shard, scores.size(), data_.train.size()));
   const uint32_t batch = BatchOf(shard.pairs(), kBatchRows / 2);
   const size_t batches = (shard.pairs() + batch - 1) / batch;
   pool_.ParallelFor(batches, [&](size_t index, unsigned thread) {
@@ -161,12 +154,7 @@ void CpuReplica::EvaluatePairs(Worker& worker, uint32_t first, uint32_t pairs,
 }
 
 StatusOr<HeldOutSums> CpuReplica::Validate(uint32_t begin, uint32_t end, std::stop_token stop) {
-  if (begin > end || end > spec_.held_out_streams)
-    return InvalidArgument("held-out streams [" + std::to_string(begin) + ", " +
-                           std::to_string(end) + ") are not within the job's " +
-                           std::to_string(spec_.held_out_streams));
-  if (data_.held_out.empty() && begin < end)
-    return FailedPrecondition("this replica has no held-out data, so it cannot validate");
+  HATCHERY_RETURN_IF_ERROR(CheckValidate(spec_, begin, end, data_.held_out.size()));
   const uint32_t batch = BatchOf(end - begin, kBatchRows);
   std::vector<HeldOutSums> sums((end - begin + batch - 1) / batch);
   pool_.ParallelFor(sums.size(), [&](size_t index, unsigned thread) {
@@ -258,20 +246,14 @@ StatusOr<core::Digest> CpuReplica::DigestOf(uint64_t offset, uint64_t size) {
 }
 
 Status CpuReplica::Restore(uint32_t step, std::span<const int8_t> weights) {
-  if (weights.size() != model_.bytes())
-    return InvalidArgument("weights of " + std::to_string(weights.size()) + " bytes do not fit a " +
-                           std::to_string(model_.bytes()) + "-byte replica");
+  HATCHERY_RETURN_IF_ERROR(CheckWeights(model_, weights.size()));
   SetWeights({weights.begin(), weights.end()});
   step_ = step;
   return {};
 }
 
 StatusOr<std::vector<int8_t>> CpuReplica::Logits(uint8_t token, RecurrentState& state) {
-  const uint64_t size = uint64_t{spec_.layers} * spec_.hidden;
-  if (state.empty()) state.assign(size, 0);
-  if (state.size() != size)
-    return InvalidArgument("recurrent state of " + std::to_string(state.size()) +
-                           " bytes does not fit the model's " + std::to_string(size));
+  HATCHERY_RETURN_IF_ERROR(PrepareState(spec_, state));
   std::vector<int8_t> logits(core::kVocabulary);
   // On the pool, so that the product runs on one thread.
   pool_.ParallelFor(1, [&](size_t, unsigned thread) {

@@ -5,6 +5,42 @@
 
 namespace hatchery {
 
+Status CheckEvaluate(const JobSpec& spec, Shard shard, size_t scores, uint64_t train_bytes) {
+  if (shard.begin > shard.end || shard.end > spec.pairs())
+    return InvalidArgument("shard [" + std::to_string(shard.begin) + ", " +
+                           std::to_string(shard.end) + ") is not within the " +
+                           std::to_string(spec.pairs()) + " pairs of the population");
+  if (scores != 2 * size_t{shard.pairs()})
+    return InvalidArgument("scores must have two places a pair");
+  if (train_bytes == 0)
+    return FailedPrecondition("this replica has no training data, so it cannot evaluate");
+  return {};
+}
+
+Status CheckValidate(const JobSpec& spec, uint32_t begin, uint32_t end, uint64_t held_out_bytes) {
+  if (begin > end || end > spec.held_out_streams)
+    return InvalidArgument("held-out streams [" + std::to_string(begin) + ", " +
+                           std::to_string(end) + ") are not within the job's " +
+                           std::to_string(spec.held_out_streams));
+  if (begin != end && held_out_bytes == 0)
+    return FailedPrecondition("this replica has no held-out data, so it cannot validate");
+  return {};
+}
+
+Status CheckWeights(const Model& model, uint64_t bytes) {
+  if (bytes == model.bytes()) return {};
+  return InvalidArgument("weights of " + std::to_string(bytes) + " bytes do not fit a " +
+                         std::to_string(model.bytes()) + "-byte replica");
+}
+
+Status PrepareState(const JobSpec& spec, RecurrentState& state) {
+  const uint64_t size = uint64_t{spec.layers} * spec.hidden;
+  if (state.empty()) state.assign(size, 0);
+  if (state.size() == size) return {};
+  return InvalidArgument("recurrent state of " + std::to_string(state.size()) +
+                         " bytes does not fit the model's " + std::to_string(size));
+}
+
 Status CheckCommit(const Replica& replica, const Commit& commit) {
   if (commit.step != replica.step())
     return FailedPrecondition("commit of step " + std::to_string(commit.step) +

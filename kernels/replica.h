@@ -109,6 +109,15 @@ inline StreamSpan HeldOutStream(uint64_t held_out_bytes, uint32_t streams, uint3
   return {stream * length, (stream + 1) * length};
 }
 
+// What every backend asks of its arguments. OK if `shard` is within the population, `scores` has
+// two places a pair, and there is training data, of `train_bytes`.
+Status CheckEvaluate(const JobSpec& spec, Shard shard, size_t scores, uint64_t train_bytes);
+// OK if streams [begin, end) are the job's and, unless there are none, there is held-out data.
+Status CheckValidate(const JobSpec& spec, uint32_t begin, uint32_t end, uint64_t held_out_bytes);
+// OK if `bytes` of weights are a whole replica.
+Status CheckWeights(const Model& model, uint64_t bytes);
+// Makes an empty state the zero one; OK if it has the model's size.
+Status PrepareState(const JobSpec& spec, RecurrentState& state);
 // OK if `replica` can apply `commit` now: it is of its step and its fitness is well-formed.
 Status CheckCommit(const Replica& replica, const Commit& commit);
 // OK if bytes [offset, offset + size) are whole words within the model; `what` is done to them, for

@@ -194,14 +194,7 @@ Status CudaReplica::Run(const cuda::Sequences& sequences) {
 }
 
 Status CudaReplica::Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) {
-  if (shard.begin > shard.end || shard.end > spec_.pairs())
-    return InvalidArgument("shard [" + std::to_string(shard.begin) + ", " +
-                           std::to_string(shard.end) + ") is not within the " +
-                           std::to_string(spec_.pairs()) + " pairs of the population");
-  if (scores.size() != 2 * size_t{shard.pairs()})
-    return InvalidArgument("scores must have two places a pair");
-  if (train_.size() == 0)
-    return FailedPrecondition("this replica has no training data, so it cannot evaluate");
+  HATCHERY_RETURN_IF_ERROR(CheckEvaluate(spec_, shard, scores.size(), train_.size()));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   const uint32_t most = SequencesAtOnce(uint64_t{spec_.burn_in} + spec_.window) / 2;
   if (scores_.size() < 2 * size_t{std::min(most, shard.pairs())})
@@ -219,13 +212,8 @@ Status CudaReplica::Evaluate(Shard shard, std::stop_token stop, std::span<int32_
 }
 
 StatusOr<HeldOutSums> CudaReplica::Validate(uint32_t begin, uint32_t end, std::stop_token stop) {
-  if (begin > end || end > spec_.held_out_streams)
-    return InvalidArgument("held-out streams [" + std::to_string(begin) + ", " +
-                           std::to_string(end) + ") are not within the job's " +
-                           std::to_string(spec_.held_out_streams));
+  HATCHERY_RETURN_IF_ERROR(CheckValidate(spec_, begin, end, held_out_bytes_));
   if (begin == end) return HeldOutSums{};
-  if (held_out_bytes_ == 0)
-    return FailedPrecondition("this replica has no held-out data, so it cannot validate");
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   const StreamSpan stream = HeldOutStream(held_out_bytes_, spec_.held_out_streams, begin);
   const uint64_t length = stream.end - stream.begin;
@@ -357,9 +345,7 @@ StatusOr<std::vector<int8_t>> CudaReplica::Snapshot() {
 }
 
 Status CudaReplica::Restore(uint32_t step, std::span<const int8_t> weights) {
-  if (weights.size() != model_.bytes())
-    return InvalidArgument("weights of " + std::to_string(weights.size()) + " bytes do not fit a " +
-                           std::to_string(model_.bytes()) + "-byte replica");
+  HATCHERY_RETURN_IF_ERROR(CheckWeights(model_, weights.size()));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   // Both copies, so that padding is the same in each.
   HATCHERY_RETURN_IF_ERROR(weights_.CopyFrom(weights));
@@ -374,11 +360,7 @@ Status CudaReplica::WeightsChanged() {
 }
 
 StatusOr<std::vector<int8_t>> CudaReplica::Logits(uint8_t token, RecurrentState& state) {
-  const uint64_t size = uint64_t{spec_.layers} * spec_.hidden;
-  if (state.empty()) state.assign(size, 0);
-  if (state.size() != size)
-    return InvalidArgument("recurrent state of " + std::to_string(state.size()) +
-                           " bytes does not fit the model's " + std::to_string(size));
+  HATCHERY_RETURN_IF_ERROR(PrepareState(spec_, state));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   HATCHERY_RETURN_IF_ERROR(states_.CopyFrom(state));
   HATCHERY_RETURN_IF_ERROR(token_.CopyFrom(std::span(&token, 1)));
