@@ -1,7 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// hatchery audit: a replay proves that the weights follow from the scores; this proves, of a sample,
-// that the scores were honest.
+// hatchery audit: a replay proves that the weights follow from the scores; this proves, of a
+// sample, that the scores were honest.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -18,7 +18,8 @@
 namespace hatchery {
 namespace {
 
-constexpr uint32_t kBlock = 60;  // pairs that are drawn and evaluated together; whole bytes of trits
+constexpr uint32_t kBlock =
+    60;  // pairs that are drawn and evaluated together; whole bytes of trits
 
 struct Options {
   std::string directory, data, sample = "1%";
@@ -125,6 +126,10 @@ Status RunAudit(const Options& options) {
   replay.before_commit = [&audit](const CommitRecord& record) { return audit.Step(record); };
   HATCHERY_ASSIGN_OR_RETURN(const ReplayResult result, Replay(*journal, *replica, replay));
   const Tally& tally = audit.tally();
+  if (tally.blocks == 0)
+    return InvalidArgument("nothing was checked: " + options.sample + " of the shards of " +
+                           std::to_string(result.step) +
+                           " steps drew none; give a larger share with --sample");
   if (tally.wrong > 0)
     return DataLoss(std::to_string(tally.wrong) + " of " + std::to_string(tally.blocks) +
                     " audited shards are not what the weights score; the first: pairs [" +
@@ -133,9 +138,10 @@ Status RunAudit(const Options& options) {
                     std::to_string(tally.first_wrong_step) +
                     "; a worker was wrong or lied, so train again from before that step");
   if (!options.json)
-    std::printf("honest: %llu shards drawn from %u steps (seed %u) score as the journal says, and "
-                "its weights follow from them\n",
-                static_cast<unsigned long long>(tally.blocks), result.step, seed);
+    std::printf(
+        "honest: %llu shards drawn from %u steps (seed %u) score as the journal says, and "
+        "its weights follow from them\n",
+        static_cast<unsigned long long>(tally.blocks), result.step, seed);
   return {};
 }
 

@@ -2,6 +2,8 @@
 #include "services/client/job_file.h"
 
 #include <google/protobuf/descriptor.h>
+#include <yaml-cpp/anchor.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <numeric>
+#include <optional>
 #include <sstream>
 
 #include "hatchery/v1/options.pb.h"
@@ -63,11 +66,21 @@ size_t EditDistance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
-std::string Nearest(const std::string& name) {
+// "did you mean noise.seed?" of a field's name, or all of them if none is near. A name's last part
+// may be all that was written.
+std::string Suggestion(const std::string& name) {
+  const auto distance = [&](const std::string& field) {
+    const std::string last = field.substr(field.rfind('.') + 1);
+    return std::min(EditDistance(name, field), EditDistance(name, last));
+  };
   const std::vector<std::string> names = AllNames();
-  return *std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-    return EditDistance(name, a) < EditDistance(name, b);
-  });
+  const std::string nearest =
+      *std::min_element(names.begin(), names.end(),
+                        [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+  if (distance(nearest) <= name.size() / 3 + 1) return "did you mean " + nearest + "?";
+  std::string all;
+  for (const std::string& field : names) all += (all.empty() ? "" : ", ") + field;
+  return "the fields are " + all;
 }
 
 std::string LowerCase(std::string text) {
@@ -129,7 +142,7 @@ class Reader {
     if (name == "data") return ReadData(value);
     const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(key);
     if (field == nullptr || IsDerived(*field))
-      return Error(key_node, "unknown field " + name + "; did you mean " + Nearest(name) + "?");
+      return Error(key_node, "unknown field " + name + "; " + Suggestion(name));
     if (field->message_type() != nullptr)
       return ReadMap(value, *message.GetReflection()->MutableMessage(&message, field), name);
     if (!value.IsScalar()) return Error(value, name + " must be a single value");
@@ -216,8 +229,7 @@ class Reader {
           return Error(entry.second,
                        name + " is " + text + "; it must be a whole number in [0, 90] percent");
       } else {
-        return Error(entry.first,
-                     "unknown field " + name + "; did you mean " + Nearest(name) + "?");
+        return Error(entry.first, "unknown field " + name + "; " + Suggestion(name));
       }
     }
     return {};
@@ -251,19 +263,59 @@ StatusOr<std::string> ReadText(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+// The line on which a document's content begins; none if it is empty.
+class DocumentLine : public YAML::EventHandler {
+ public:
+  std::optional<int> line;
+
+  void OnDocumentStart(const YAML::Mark&) override { line.reset(); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { Content(mark); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                const std::string&) override {
+    Content(mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    Content(mark);
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    Content(mark);
+  }
+  void OnMapEnd() override {}
+
+ private:
+  void Content(const YAML::Mark& mark) {
+    if (!line) line = mark.line + 1;
+  }
+};
+
+// The line of the text's second document. YAML::LoadAll would tell, but of some malformed texts,
+// such as ",", it makes documents without end.
+std::optional<int> SecondDocument(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  DocumentLine document;
+  if (!parser.HandleNextDocument(document) || !parser.HandleNextDocument(document)) return {};
+  return document.line;
+}
+
 Status ReadYaml(const std::string& path, JobFile& out) {
   HATCHERY_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.empty() || documents[0].IsNull())
+    const YAML::Node document = YAML::Load(text);
+    if (document.IsNull())
       return InvalidArgument(path +
                              " is empty; name at least one field in it, such as steps (every " +
                              "field but data.file has a default)");
-    if (documents.size() > 1)
+    if (const auto second = SecondDocument(text))
       return InvalidArgument(
-          path + ":" + std::to_string(documents[1].Mark().line + 1) +
+          path + ":" + std::to_string(*second) +
           ": a second YAML document; a job file holds one job, so use a file each");
-    return Reader(path, out).ReadMap(documents[0], out.job, "");
+    return Reader(path, out).ReadMap(document, out.job, "");
   } catch (const YAML::Exception& error) {
     return InvalidArgument(path + ":" + std::to_string(error.mark.line + 1) +
                            ": not valid YAML: " + error.msg);
@@ -362,7 +414,8 @@ StatusOr<PreparedJob> PrepareJob(JobFile file, const std::string& data_override)
     *file.job.mutable_held_out() = Split(*prepared.train, sha256, train_end, size);
   }
   *file.job.mutable_train() = Split(*prepared.train, sha256, 0, train_end);
-  HATCHERY_RETURN_IF_ERROR(ValidateJob(file.job));
+  if (Status valid = ValidateJob(file.job); !valid.ok())
+    return Status(valid.code(), path + ": " + valid.message());
   prepared.job = std::move(file.job);
   return prepared;
 }

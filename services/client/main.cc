@@ -49,7 +49,6 @@ int Main(int argc, char** argv) {
                "hatchery");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
-  app.failure_message(OneLineError);
 
   AddDescribeCommand(app);
   AddTrainCommand(app);
@@ -65,7 +64,7 @@ int Main(int argc, char** argv) {
   AddOnlineCommands(app);
   AddVersion(app);
 
-  CLI11_PARSE(app, argc, argv);
+  if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
   return 0;
 }
 

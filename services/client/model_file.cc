@@ -34,6 +34,10 @@ StatusOr<ModelFile> ReadModel(const std::string& directory_or_file) {
                       " holds no checkpoint; rebuild one with: hatchery replay " +
                       directory_or_file + " --at STEP --out FILE");
     model.path = run.checkpoint_path(*step);
+    auto stored = run.Read(*step);
+    if (!stored.ok()) return Explain(stored.status(), directory_or_file, model.path);
+    model.checkpoint = std::move(stored->checkpoint);
+    return model;
   }
   auto checkpoint = ReadCheckpoint(disk, model.path);
   if (!checkpoint.ok()) return Explain(checkpoint.status(), directory_or_file, model.path);

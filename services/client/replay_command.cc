@@ -22,18 +22,21 @@ struct Options {
   BackendOptions backend;
 };
 
-// Digests of the run's stored checkpoints by step, each checked against its own weights.
-StatusOr<std::map<uint32_t, core::Digest>> StoredDigests(const RunDir& run) {
+// Digests of the run's stored checkpoints by step, each checked against its own weights and the
+// journal's job.
+StatusOr<std::map<uint32_t, core::Digest>> StoredDigests(const RunDir& run, const v1::Job& job) {
   std::map<uint32_t, core::Digest> digests;
   HATCHERY_ASSIGN_OR_RETURN(const auto steps, run.Checkpoints());
   for (const uint32_t step : steps) {
-    const auto checkpoint = ReadCheckpoint(PosixDisk(), run.checkpoint_path(step));
-    if (!checkpoint.ok())
-      return Status(checkpoint.status().code(),
-                    checkpoint.status().message() + "; write it anew from the journal: hatchery " +
-                        "replay " + run.path() + " --at " + std::to_string(step) + " --out " +
-                        run.checkpoint_path(step));
-    digests[step] = checkpoint->digest;
+    const auto stored = run.Read(step);
+    Status sound = stored.status();
+    if (sound.ok() && !CheckSameRun(job, stored->checkpoint.job).ok())
+      sound = DataLoss(run.checkpoint_path(step) + " is of another job than the journal");
+    if (!sound.ok())
+      return Status(sound.code(), sound.message() + "; write it anew from the journal: hatchery " +
+                                      "replay " + run.path() + " --at " + std::to_string(step) +
+                                      " --out " + run.checkpoint_path(step));
+    digests[step] = stored->checkpoint.digest;
   }
   return digests;
 }
@@ -109,7 +112,7 @@ Status RunReplay(const Options& options) {
 
   std::map<uint32_t, core::Digest> stored;
   if (!options.at) {
-    HATCHERY_ASSIGN_OR_RETURN(stored, StoredDigests(run));
+    HATCHERY_ASSIGN_OR_RETURN(stored, StoredDigests(run, job));
   }
   ReplayOptions replay;
   replay.until_step = options.at.value_or(UINT32_MAX);

@@ -4,9 +4,23 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <charconv>
 #include <string>
 
 namespace hatchery {
+
+Status CheckAddress(std::string_view address, std::string_view option) {
+  const size_t colon = address.rfind(':');
+  if (colon != std::string_view::npos && colon != 0) {
+    const std::string_view host = address.substr(0, colon), port = address.substr(colon + 1);
+    const bool bare_ipv6 = host.find(':') != std::string_view::npos && host.back() != ']';
+    uint16_t number = 0;
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    if (!bare_ipv6 && error == std::errc() && end == port.data() + port.size()) return {};
+  }
+  return InvalidArgument(std::string(option) + " '" + std::string(address) +
+                         "' is not HOST:PORT with a port up to 65535, as in 127.0.0.1:7070");
+}
 
 bool IsLoopback(std::string_view address) {
   const size_t colon = address.rfind(':');

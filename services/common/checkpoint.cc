@@ -10,6 +10,7 @@
 #include "kernels/model.h"
 #include "services/common/bytes.h"
 #include "services/common/job.h"
+#include "services/common/sha256.h"
 
 namespace hatchery {
 namespace {
@@ -42,6 +43,14 @@ std::string MetadataText(const json& metadata, const char* key) {
                                                              : "";
 }
 
+// SHA-256 of the metadata's other values, a newline after each: the digest is of weights alone.
+std::string Seal(const json& metadata) {
+  std::string text;
+  for (const char* key : {"format", "contract", "step", "digest", "job"})
+    text += MetadataText(metadata, key) + "\n";
+  return ToHex(Sha256Of(text));
+}
+
 // Job, step and digest from the metadata.
 StatusOr<Checkpoint> DecodeMetadata(const json& header) {
   if (!header.is_object() || !header.contains("__metadata__") ||
@@ -50,6 +59,8 @@ StatusOr<Checkpoint> DecodeMetadata(const json& header) {
   const json& metadata = header["__metadata__"];
   if (MetadataText(metadata, "format") != "hatchery")
     return DataLoss("it is a safetensors file of another program");
+  if (MetadataText(metadata, "sha256") != Seal(metadata))
+    return DataLoss("its metadata is damaged: their SHA-256 is not the one they claim");
   const std::string contract = MetadataText(metadata, "contract");
   if (contract != std::to_string(core::kContractVersion))
     return FailedPrecondition("it was written under contract version '" + contract +
@@ -72,7 +83,11 @@ StatusOr<Checkpoint> Decode(std::string_view bytes) {
   const uint64_t header_bytes = in.Number<uint64_t>();
   if (!in.ok() || header_bytes > kMaxHeader || header_bytes > bytes.size() - 8)
     return DataLoss("it is truncated or not a safetensors file");
-  json header = json::parse(in.Bytes(header_bytes), nullptr, false);
+  const std::string_view text = in.Bytes(header_bytes);
+  // To the JSON parser a zero byte is an end, too.
+  if (text.find('\0') != std::string_view::npos)
+    return DataLoss("its header is damaged or not a checkpoint's");
+  json header = json::parse(text, nullptr, false);
   HATCHERY_ASSIGN_OR_RETURN(Checkpoint checkpoint, DecodeMetadata(header));
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(checkpoint.job));
   const Model model(spec);
@@ -103,12 +118,14 @@ std::string EncodeCheckpoint(const v1::Job& job, uint32_t step, std::span<const 
   assert(spec.ok());
   const Model model(*spec);
   assert(weights.size() == model.bytes());
+  ordered_json metadata = {{"format", "hatchery"},
+                           {"contract", std::to_string(core::kContractVersion)},
+                           {"step", std::to_string(step)},
+                           {"digest", FormatDigest(DigestOfBytes(weights, 0))},
+                           {"job", JobToJson(job)}};
+  metadata["sha256"] = Seal(metadata);
   ordered_json header;
-  header["__metadata__"] = {{"format", "hatchery"},
-                            {"contract", std::to_string(core::kContractVersion)},
-                            {"step", std::to_string(step)},
-                            {"digest", FormatDigest(DigestOfBytes(weights, 0))},
-                            {"job", JobToJson(job)}};
+  header["__metadata__"] = std::move(metadata);
   header.update(TensorEntries(model));
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');

@@ -28,7 +28,7 @@ struct Checkpoint {
 std::string EncodeCheckpoint(const v1::Job& job, uint32_t step, std::span<const int8_t> weights);
 
 // Refuses (kDataLoss, one line that starts with `name`) bytes that are truncated, malformed, of
-// another shape than their job, or whose digest is not the one they claim.
+// another shape than their job, or whose metadata or weights are not what their checksums say.
 StatusOr<Checkpoint> DecodeCheckpoint(std::string_view bytes, const std::string& name);
 
 StatusOr<Checkpoint> ReadCheckpoint(Disk& disk, const std::string& path);

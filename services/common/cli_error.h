@@ -6,6 +6,9 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
 #include <string>
 
 namespace hatchery {
@@ -66,5 +69,34 @@ inline CLI::Validator Number(double least, double most) {
 }
 
 inline constexpr uint64_t kMaxThreads = 4096;
+
+// An empty value is a shell variable that was not set: DIR/journal would lie in the root. Only a
+// prompt may be empty.
+inline void RefuseEmptyValues(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (option->get_items_expected_max() > 0 && option->get_name() != "--prompt")
+      option->check([](const std::string& text) {
+        return text.empty() ? std::string("its value is empty") : std::string();
+      });
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    RefuseEmptyValues(*command);
+}
+
+inline constexpr int kUsageError = 2;
+
+// Parses the command line and runs the command that it names. The exit status, if the program is
+// done with it: 0 for --help, kUsageError for what cannot be used, the command's own otherwise.
+inline std::optional<int> ParseCommandLine(CLI::App& app, int argc, char** argv) {
+  app.failure_message(OneLineError);
+  RefuseEmptyValues(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& error) {
+    return app.exit(error);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsageError;
+  }
+  return std::nullopt;
+}
 
 }  // namespace hatchery

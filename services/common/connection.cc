@@ -104,6 +104,7 @@ void AddConnectionOptions(CLI::App& command, ConnectionOptions& options) {
 StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options) {
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
   setenv("GRPC_VERBOSITY", "NONE", 0);
+  HATCHERY_RETURN_IF_ERROR(CheckAddress(options.coordinator, "--coordinator"));
   HATCHERY_ASSIGN_OR_RETURN(const auto credentials, Credentials(options));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);

@@ -135,7 +135,10 @@ Status CheckEqual(const Message& ours, const Message& theirs, const std::string&
       continue;
     }
     const std::string a = TextOf(ours, field), b = TextOf(theirs, field);
-    if (a != b) return FailedPrecondition(name + " is " + a + " here and " + b + " there");
+    if (a == b) continue;
+    const std::string hint =
+        name == "initial_digest" ? " (the weights it starts from: the same --init-from)" : "";
+    return FailedPrecondition(name + " is " + a + " here and " + b + " there" + hint);
   }
   return {};
 }
@@ -240,7 +243,10 @@ StatusOr<v1::Job> JobFromJson(std::string_view json) {
   v1::Job job;
   const auto status = google::protobuf::util::JsonStringToMessage(
       google::protobuf::StringPiece(json.data(), json.size()), &job);
-  if (!status.ok()) return InvalidArgument("not a job in JSON: " + std::string(status.message()));
+  if (!status.ok()) {  // its message has an excerpt and a caret on lines of their own
+    const std::string message(status.message());
+    return InvalidArgument("not a job in JSON: " + message.substr(0, message.find('\n')));
+  }
   return job;
 }
 

@@ -27,7 +27,9 @@ Status JournalReader::ReadHeader() {
   std::string preamble;
   HATCHERY_ASSIGN_OR_RETURN(preamble, file_->Read(0, kPreambleBytes));
   ByteReader in(preamble);
-  if (in.Bytes(kMagic.size()) != kMagic) return DataLoss(path_ + " is not a Hatchery journal");
+  if (in.Bytes(kMagic.size()) != kMagic)
+    return DataLoss(path_ +
+                    " is not a Hatchery journal; restore it from a copy, or use another directory");
   const uint32_t format = in.Number<uint32_t>(), contract = in.Number<uint32_t>();
   if (!in.ok()) return Corrupt(0, "the file is cut short");
   if (format != kJournalFormatVersion)

@@ -80,6 +80,10 @@ Status VisitCommits(JournalReader& journal, uint32_t end,
 Status RestoreInitial(Disk& disk, const RunDir& run, const v1::Job& job, Replica& replica) {
   if (job.initial_digest().empty())
     return replica.Restore(0, InitialWeights(replica.model(), replica.spec().seed));
+  if (!disk.Exists(run.initial_path()))
+    return NotFound(run.initial_path() +
+                    " is missing, which held the weights that the run starts from; copy the file "
+                    "that was given to --init-from there");
   HATCHERY_ASSIGN_OR_RETURN(const Checkpoint initial, ReadCheckpoint(disk, run.initial_path()));
   if (FormatDigest(initial.digest) != job.initial_digest() ||
       initial.weights.size() != replica.model().bytes())

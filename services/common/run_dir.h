@@ -41,6 +41,8 @@ class RunDir {
     std::string bytes;
     Checkpoint checkpoint;
   };
+  // The one of this step. kDataLoss if it is damaged, or is of another step than its name says.
+  StatusOr<Stored> Read(uint32_t step) const;
   // What else a checkpoint must be, besides intact; and who hears of one that is passed over.
   using Usable = std::function<Status(const Checkpoint&)>;
   using Skipped = std::function<void(const std::string& path, const Status& why)>;
@@ -53,7 +55,6 @@ class RunDir {
   Status StoreCheckpoint(uint32_t step, std::string_view bytes, uint32_t keep) const;
 
  private:
-  StatusOr<Stored> Read(uint32_t step) const;
   std::string checkpoints_path() const { return directory_ + "/checkpoints"; }
   Disk* disk_;
   std::string directory_;

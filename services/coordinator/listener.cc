@@ -22,6 +22,7 @@ constexpr int kHandshakeMilliseconds = 20'000;
 constexpr int kIdleConnectionMilliseconds = 300'000;
 
 Status CheckOptions(const ListenOptions& o) {
+  HATCHERY_RETURN_IF_ERROR(CheckAddress(o.address, "--listen"));
   const bool tls = !o.tls_cert.empty(), local = IsLoopback(o.address);
   if (tls == o.tls_key.empty())
     return InvalidArgument("--tls-cert and --tls-key go together; one of them is missing");
@@ -109,8 +110,8 @@ void AddListenOptions(CLI::App& app, ListenOptions& options) {
                "listen to other machines without TLS: anyone there can read and change everything");
 }
 
-StatusOr<std::unique_ptr<grpc::Server>> Listen(const ListenOptions& options,
-                                               const std::vector<grpc::Service*>& services) {
+StatusOr<Listening> Listen(const ListenOptions& options,
+                           const std::vector<grpc::Service*>& services) {
   HATCHERY_ASSIGN_OR_RETURN(const auto credentials, Credentials(options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
@@ -118,12 +119,14 @@ StatusOr<std::unique_ptr<grpc::Server>> Listen(const ListenOptions& options,
   builder.AddListeningPort(options.address, credentials, &port);
   Bound(builder);
   for (grpc::Service* service : services) builder.RegisterService(service);
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0)
+  Listening listening{builder.BuildAndStart(), ""};
+  if (listening.server == nullptr || port == 0)
     return Unavailable("cannot listen on " + options.address +
                        ": the port is in use or the address is not this machine's; choose another "
                        "with --listen HOST:PORT");
-  return server;
+  listening.address =
+      options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(port);
+  return listening;
 }
 
 }  // namespace hatchery::coordinator

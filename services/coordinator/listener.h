@@ -26,9 +26,14 @@ struct ListenOptions {
 };
 void AddListenOptions(CLI::App& app, ListenOptions& options);
 
-// A running server. Refuses what would let other machines in without TLS, unless `insecure`.
-// `services` must outlive it.
-StatusOr<std::unique_ptr<grpc::Server>> Listen(const ListenOptions& options,
-                                               const std::vector<grpc::Service*>& services);
+// A running server and the address that it is at: port 0 became one that was free.
+struct Listening {
+  std::unique_ptr<grpc::Server> server;
+  std::string address;
+};
+// Refuses what would let other machines in without TLS, unless `insecure`. `services` must outlive
+// the server.
+StatusOr<Listening> Listen(const ListenOptions& options,
+                           const std::vector<grpc::Service*>& services);
 
 }  // namespace hatchery::coordinator

@@ -53,14 +53,15 @@ Status Serve(const Options& options) {
   Bounds bounds(options.limits);
   WorkerServiceImpl workers(*engine, bounds);
   ClientServiceImpl clients(*engine, bounds);
-  HATCHERY_ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&workers, &clients}));
-  spdlog::info("listening on {}, data in {}", options.listen.address, options.data_dir);
+  HATCHERY_ASSIGN_OR_RETURN(const Listening listening,
+                            Listen(options.listen, {&workers, &clients}));
+  spdlog::info("listening on {}, data in {}", listening.address, options.data_dir);
 
   int signal = 0;
   sigwait(&signals, &signal);
   spdlog::info("{}: shutting down", signal == SIGTERM ? "terminated" : "interrupted");
   engine->Stop();
-  server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   return {};
 }
 
@@ -83,8 +84,7 @@ int Main(int argc, char** argv) {
                  "lone worker's checkpoint: auto, cpu, cuda or off")
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "off"}))
       ->capture_default_str();
-  app.failure_message(OneLineError);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
 
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
   setenv("GRPC_VERBOSITY", "NONE", 0);

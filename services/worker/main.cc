@@ -82,8 +82,7 @@ int Main(int argc, char** argv) {
   std::string chaos;
   app.add_option("--chaos", chaos,
                  "misbehave on purpose, for drills: flip@STEP, lie@STEP, stall@STEP, garbage@STEP");
-  app.failure_message(OneLineError);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
 
   spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-worker"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");

@@ -172,6 +172,11 @@ TEST_F(Cli, BadInputGetsOneLine) {
   ExpectError(Train("x"), "tiny.yaml:3");
   Write(job_, "steps: 3\ncolour: red\n");
   ExpectError(Train("x"), "tiny.yaml:2");
+  ExpectError(Train("x"), "the fields are");
+  Write(job_, "seed: 3\n");
+  ExpectError(Train("x"), "did you mean noise.seed?");
+  Write(job_, ",steps: 3\n");  // of which yaml-cpp makes documents without end
+  ExpectError(Train("x"), "tiny.yaml");
 }
 
 // Exactly one line, with every one of `parts` in it.
@@ -196,6 +201,11 @@ TEST_F(Cli, CommandLinesThatCannotBeUsed) {
   ExpectOneLine(Hatchery("data foo"), {"foo", "count", "kjv"});
   ExpectOneLine(Hatchery(""), {"needs a command", "train"});
   ExpectOneLine(Hatchery("train --out x"), {"JOB", "hatchery train --help"});
+  EXPECT_EQ(Hatchery("foo").exit_code, 2);
+  // An unset shell variable must not write into the root.
+  ExpectOneLine(Hatchery("train " + job_ + " --out ''"), {"--out", "empty"});
+  for (const char* address : {"127.0.0.1", "127.0.0.1:99999", "127.0.0.1:abc", ":7070", "::1:7070"})
+    ExpectOneLine(Hatchery(std::string("jobs --coordinator ") + address), {address, "HOST:PORT"});
 }
 
 TEST_F(Cli, EveryCommandHasVersionAndHelp) {

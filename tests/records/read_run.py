@@ -79,6 +79,8 @@ def checkpoint(data):
         lanes[0] += mix(word ^ mix(i * 0x9E3779B97F4A7C15 & MASK))
         lanes[1] += mix(word + mix(i * 0xC2B2AE3D27D4EB4F & MASK) & MASK)
     digest = hex_digest(lanes[0] & MASK, lanes[1] & MASK)
+    seal = "".join(meta[k] + "\n" for k in ("format", "contract", "step", "digest", "job"))
+    assert hashlib.sha256(seal.encode()).hexdigest() == meta["sha256"], "metadata"
     assert 8 + h + at == len(data) and h % 8 == 0 and digest == meta["digest"], "digest"
     return {"step": int(meta["step"]), "digest": digest, "job": json.loads(meta["job"]),
             "tensors": tensors}

@@ -54,8 +54,9 @@ class Security : public Cluster {
 
 TEST_F(Security, OtherMachinesOnlyOverTls) {
   const std::string port = std::to_string(FreePort());
-  for (const char* host : {"0.0.0.0:", "[::]:", "10.1.2.3:", "example.org:", ":"})
+  for (const char* host : {"0.0.0.0:", "[::]:", "10.1.2.3:", "example.org:"})
     ExpectRefusal(Coordinator({"--listen", host + port}), "--tls-cert");
+  ExpectRefusal(Coordinator({"--listen", ":" + port}), "HOST:PORT");
   ExpectRefusal(Coordinator({"--listen", "0.0.0.0:" + port, "--insecure", "--worker-tokens",
                              Cert("worker.token"), "--client-tokens", Cert("client.token")}),
                 "in the clear");
