@@ -22,6 +22,11 @@ if(HATCHERY_SERVICES)
   find_package(nlohmann_json REQUIRED CONFIG)
   find_package(spdlog REQUIRED CONFIG)
   find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+  # PNG files of `hatchery plot`.
+  pkg_check_modules(rsvg QUIET IMPORTED_TARGET librsvg-2.0)
+  if(NOT rsvg_FOUND)
+    message(STATUS "hatchery: librsvg not found; hatchery plot writes SVG but no PNG")
+  endif()
 endif()
 
 if(HATCHERY_TESTS)

@@ -56,6 +56,9 @@ int Main(int argc, char** argv) {
   AddSampleCommand(app);
   AddReplayCommand(app);
   AddAuditCommand(app);
+  AddReportCommand(app);
+  AddPlotCommand(app);
+  AddExportMetricsCommand(app);
   AddFsckCommand(app);
   AddBackupCommand(app);
   AddDigestCommand(app);

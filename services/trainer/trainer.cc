@@ -1,14 +1,17 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/trainer/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 #include <vector>
 
+#include "kernels/weight_statistics.h"
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/common/replay.h"
+#include "services/common/run_events.h"
 
 namespace hatchery {
 namespace {
@@ -23,11 +26,10 @@ EventRecord EventNow(uint32_t step, std::string kind, std::string text) {
   return event;
 }
 
-double FractionChanged(std::span<const int8_t> before, std::span<const int8_t> after,
-                       uint64_t parameters) {
-  uint64_t changed = 0;
-  for (size_t i = 0; i < before.size(); ++i) changed += before[i] != after[i];
-  return static_cast<double>(changed) / static_cast<double>(parameters);
+// Between two notes of the time: fine enough for a curve of the throughput, and few however long
+// the run is.
+std::chrono::duration<double> TimeBetweenMarks(std::chrono::duration<double> since_start) {
+  return std::max(std::chrono::duration<double>(1), since_start / 1000);
 }
 
 }  // namespace
@@ -56,7 +58,7 @@ Status Trainer::Create() {
   header.software = "hatchery " HATCHERY_VERSION;
   HATCHERY_ASSIGN_OR_RETURN(header.initial_digest, replica_->DigestOfAll());
   HATCHERY_ASSIGN_OR_RETURN(journal_, JournalWriter::Create(*disk_, run_.journal_path(), header));
-  return {};
+  return journal_->Append(EventNow(0, kStartedEvent, "training on " + replica_->Description()));
 }
 
 Status Trainer::Resume(std::stop_token stop) {
@@ -82,7 +84,8 @@ Status Trainer::Resume(std::stop_token stop) {
     Note(run_.journal_path() + ": " + text);
     HATCHERY_RETURN_IF_ERROR(journal_->Append(EventNow(step(), "torn_tail", text)));
   }
-  HATCHERY_RETURN_IF_ERROR(journal_->Append(EventNow(step(), "resumed", "training goes on")));
+  HATCHERY_RETURN_IF_ERROR(journal_->Append(
+      EventNow(step(), kResumedEvent, "training goes on, on " + replica_->Description())));
   Note("going on from step " + std::to_string(step()) + " of " + run_.path());
   return {};
 }
@@ -129,22 +132,35 @@ Status Trainer::Finished() {
 
 Status Trainer::Run(std::stop_token stop) {
   if (journal_->closed()) return Finished();
+  started_ = marked_ = std::chrono::steady_clock::now();
   const Status status = RunToTheEnd(stop);
   if (status.code() != StatusCode::kCancelled) return status;
+  HATCHERY_RETURN_IF_ERROR(MarkTime());
   return Cancelled("stopped at step " + std::to_string(step()) + " of " +
                    std::to_string(job_.steps()) + "; run the same command again to go on");
 }
 
 Status Trainer::RunToTheEnd(std::stop_token stop) {
   HATCHERY_ASSIGN_OR_RETURN(held_out_, Measure(stop));
-  while (step() < job_.steps()) HATCHERY_RETURN_IF_ERROR(Step(stop));
+  while (step() < job_.steps()) {
+    HATCHERY_RETURN_IF_ERROR(Step(stop));
+    const auto now = std::chrono::steady_clock::now();
+    if (now - marked_ >= TimeBetweenMarks(now - started_)) HATCHERY_RETURN_IF_ERROR(MarkTime());
+  }
   HATCHERY_RETURN_IF_ERROR(StoreCheckpointIfDue());
+  HATCHERY_RETURN_IF_ERROR(MarkTime());
   ClosingRecord closing;
   closing.step = step();
   closing.digest = digest_;
   closing.held_out = held_out_;
   HATCHERY_RETURN_IF_ERROR(journal_->Append(closing));
   return journal_->Sync();
+}
+
+// Made durable with the next commit.
+Status Trainer::MarkTime() {
+  marked_ = std::chrono::steady_clock::now();
+  return journal_->Append(EventNow(step(), kTimeEvent, ""));
 }
 
 Status Trainer::Step(std::stop_token stop) {
@@ -164,7 +180,8 @@ Status Trainer::Step(std::stop_token stop) {
   StepReport report;
   if (options_.measure_update_rate) {
     HATCHERY_ASSIGN_OR_RETURN(const auto after, replica_->Snapshot());
-    report.update_rate = FractionChanged(before, after, replica_->model().parameters());
+    report.update_rate = static_cast<double>(CountChanged(before, after)) /
+                         static_cast<double>(replica_->model().parameters());
   }
   HATCHERY_ASSIGN_OR_RETURN(held_out_, Measure(stop));
   if (step() < job_.steps()) HATCHERY_RETURN_IF_ERROR(StoreCheckpointIfDue());

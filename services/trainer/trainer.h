@@ -4,6 +4,7 @@
 // the same final digest.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -73,6 +74,7 @@ class Trainer {
   Status Finished();
   Status RunToTheEnd(std::stop_token stop);
   Status Step(std::stop_token stop);
+  Status MarkTime();
   StatusOr<CommitRecord> Evaluate(std::stop_token stop);
   StatusOr<std::optional<HeldOutSums>> Measure(std::stop_token stop);
   Status StoreCheckpointIfDue();
@@ -85,10 +87,11 @@ class Trainer {
   TrainerOptions options_;
   std::unique_ptr<DirectoryLock> lock_;
   std::unique_ptr<JournalWriter> journal_;
-  std::optional<ClosingRecord> closing_;  // of a run that was finished before
-  bool final_stored_ = false;             // and its final checkpoint is sound
-  core::Digest digest_;                   // of the replica now
-  std::optional<HeldOutSums> held_out_;   // of the replica now, where it is due
+  std::optional<ClosingRecord> closing_;                    // of a run that was finished before
+  bool final_stored_ = false;                               // and its final checkpoint is sound
+  core::Digest digest_;                                     // of the replica now
+  std::optional<HeldOutSums> held_out_;                     // of the replica now, where it is due
+  std::chrono::steady_clock::time_point started_, marked_;  // Run; the newest note of the time
 };
 
 }  // namespace hatchery

@@ -210,9 +210,10 @@ TEST_F(Cli, CommandLinesThatCannotBeUsed) {
 
 TEST_F(Cli, EveryCommandHasVersionAndHelp) {
   for (const char* command :
-       {"",       "describe", "train",  "eval",       "sample",   "replay", "fsck",
-        "backup", "digest",   "data",   "data count", "data kjv", "submit", "jobs",
-        "watch",  "pause",    "resume", "cancel",     "workers",  "events", "fetch"}) {
+       {"",        "describe", "train",  "eval",   "sample",     "replay",
+        "fsck",    "backup",   "digest", "data",   "data count", "data kjv",
+        "submit",  "jobs",     "watch",  "pause",  "resume",     "cancel",
+        "workers", "events",   "fetch",  "report", "plot",       "export-metrics"}) {
     const Ran version = Hatchery(std::string(command) + " --version");
     EXPECT_EQ(version.exit_code, 0) << command << version.output;
     EXPECT_THAT(version.output, HasSubstr("hatchery 0.")) << command;
