@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "services/common/cli_error.h"
+#include "services/common/file_limit.h"
 #include "services/common/guard.h"
 #include "services/common/job.h"
 #include "services/common/memory.h"
@@ -29,17 +31,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 using std::chrono::seconds;
 
-constexpr uint32_t kShardPairs = 5;  // the smallest there are
 constexpr seconds kJoinPatience{120}, kLeavePatience{60}, kCallPatience{60};
-constexpr seconds kStuckAfter{5};  // the run has found its pace by then
-constexpr double kWarmUp = 0.25;   // of the run, before memory is judged
+constexpr uint32_t kStuckAfter = 3;  // commits
+constexpr double kWarmUp = 0.25;     // of the run, before memory is judged
 
 struct Options {
   std::string coordinator;
   pid_t pid = 0;
   std::string data_dir;
   uint32_t streams = 1000, run_seconds = 60, report_seconds = 5, stuck = 0;
-  uint32_t population = 0;
+  uint32_t population = 0, commits = UINT32_MAX;
   double rate = 10'000;
   double audit = 0.01;
   bool json = false;
@@ -119,8 +120,7 @@ class Client {
   const std::unique_ptr<v1::ClientService::Stub> stub_;
 };
 
-// A job of tiny shards: a worker of average speed is lent a quarter of its share of a step at a
-// time, a little less than five pairs here, rounded up to them.
+// A job of tiny shards: five pairs each, the fewest there are, unless the population is set.
 v1::Job MakeJob(const Options& options, const std::string& data) {
   v1::Job job = DefaultJob();
   job.set_name("load");
@@ -137,6 +137,11 @@ v1::Job MakeJob(const Options& options, const std::string& data) {
   return job;
 }
 
+// Of an average worker's lease: a quarter of its share of a step, in whole bytes of trits.
+double ShardPairs(const JobSpec& spec, uint32_t streams) {
+  return 5 * std::ceil(spec.pairs() / (4.0 * streams) / 5);
+}
+
 // ---- The run -----------------------------------------------------------------------------------
 
 class Run {
@@ -146,7 +151,7 @@ class Run {
         job_(job),
         client_(options.coordinator),
         fleet_(options.coordinator, spec, options.streams,
-               options.streams / options.rate / kShardPairs) {
+               options.streams / options.rate / ShardPairs(spec, options.streams)) {
     for (size_t i = 0; i < options.streams; ++i)
       workers_.push_back(std::make_unique<SimulatedWorker>(fleet_, i));
   }
@@ -155,6 +160,7 @@ class Run {
       if (started_) worker->Abort();
     while (started_ && fleet_.ended < workers_.size())
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    fleet_.timer.Stop();  // it calls workers
   }
 
   // Everybody joins, works for the time set, and leaves; then the books are compared.
@@ -216,13 +222,17 @@ class Run {
     begin_ = Clock::now();
     CpuTimes last = ReadCpuTimes(options_.pid);
     first_cpu_ = last;
-    for (uint32_t second = 1; second <= options_.run_seconds; ++second) {
+    bool sticking = options_.stuck > 0;
+    for (uint32_t second = 1;
+         second <= options_.run_seconds && fleet_.ledger.steps() < options_.commits; ++second) {
       std::this_thread::sleep_until(begin_ + seconds(second));
       const uint64_t resident = ResidentBytes(options_.pid);
       if (second >= kWarmUp * options_.run_seconds)
         memory_.emplace_back(second / 60.0, static_cast<double>(resident));
-      if (seconds(second) == kStuckAfter)
+      if (sticking && fleet_.ledger.steps() >= kStuckAfter) {
         for (uint32_t i = 0; i < options_.stuck; ++i) workers_[i]->Stick();
+        sticking = false;
+      }
       if (second % options_.report_seconds != 0) continue;
       const CpuTimes now = ReadCpuTimes(options_.pid);
       Tally tally = fleet_.ledger.Take();
@@ -407,13 +417,16 @@ int Main(int argc, char** argv) {
   app.add_option("--seconds", options.run_seconds, "how long they work")
       ->check(WholeNumber(1, 1'000'000))
       ->capture_default_str();
+  app.add_option("--commits", options.commits, "no longer than until so many commits were heard")
+      ->check(WholeNumber(1, UINT32_MAX));
   app.add_option("--rate", options.rate,
                  "results a second that the workers could give if they never waited for work")
       ->check(Number(1, 1e9))
       ->capture_default_str();
   app.add_option("--population", options.population, "of the job (default: 36 a stream)")
       ->check(WholeNumber(10, 1u << 24));
-  app.add_option("--stuck", options.stuck, "workers that stop reading their stream after 5 s")
+  app.add_option("--stuck", options.stuck,
+                 "workers that stop reading their stream after three commits")
       ->check(WholeNumber(0, 100'000));
   app.add_option("--audit", options.audit, "of the coordinator that is started")
       ->check(Number(0, 1))
@@ -425,6 +438,7 @@ int Main(int argc, char** argv) {
   app.failure_message(OneLineError);
   CLI11_PARSE(app, argc, argv);
   setenv("GRPC_VERBOSITY", "NONE", 0);
+  RaiseFileLimit();
   const auto well = Execute(options);
   if (!well.ok()) {
     std::fprintf(stderr, "hatchery-load: %s\n", well.status().message().c_str());

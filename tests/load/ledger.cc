@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "kernels/commit.h"
-#include "kernels/core/philox.h"
 #include "kernels/core/trits.h"
 
 namespace hatchery::load {
@@ -25,7 +24,10 @@ Commit TrueCommit(const JobSpec& spec, uint32_t step) {
 }  // namespace
 
 int32_t ScoreOf(const JobSpec& spec, uint32_t step, uint32_t member) {
-  return -1 - static_cast<int32_t>(core::Philox({member, step, 0, 0}, spec.seed).w0 % 1000);
+  uint64_t x = spec.seed + (uint64_t{step} << 32) + member;  // splitmix64
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return -1 - static_cast<int32_t>((x ^ (x >> 31)) % 1000);
 }
 
 void Tally::Add(const Tally& other) {

@@ -7,9 +7,9 @@ namespace hatchery::load {
 
 Timer::Timer() : thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-Timer::~Timer() {
+void Timer::Stop() {
   thread_.request_stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Timer::After(Clock::duration pause, std::function<void()> what) {

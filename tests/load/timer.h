@@ -17,8 +17,9 @@ class Timer {
   using Clock = std::chrono::steady_clock;
 
   Timer();
-  // What is not due yet is dropped.
-  ~Timer();
+  ~Timer() { Stop(); }
+  // When it returns, nothing is being called and nothing will be; what is not due yet is dropped.
+  void Stop();
   // `what` may call After in its turn.
   void After(Clock::duration pause, std::function<void()> what);
 
