@@ -20,6 +20,8 @@ using nlohmann::ordered_json;
 
 // The reference reader's limit, too: a header of garbage must not become an allocation.
 constexpr uint64_t kMaxHeader = 100'000'000;
+// More than any of ours comes to: a job and some hundred bytes a tensor.
+constexpr uint64_t kLongestHeader = uint64_t{16} << 20;
 
 // The header's entries for the tensors: contiguous, in contract order, without the padding that a
 // replica has between them.
@@ -112,6 +114,8 @@ StatusOr<Checkpoint> Decode(std::string_view bytes) {
 }
 
 }  // namespace
+
+uint64_t MostCheckpointBytes(const Model& model) { return model.bytes() + kLongestHeader; }
 
 std::string EncodeCheckpoint(const v1::Job& job, uint32_t step, std::span<const int8_t> weights) {
   const auto spec = SpecFromJob(job);

@@ -12,6 +12,7 @@
 
 #include "hatchery/v1/job.pb.h"
 #include "kernels/core/digest.h"
+#include "kernels/model.h"
 #include "kernels/status.h"
 #include "services/common/disk.h"
 
@@ -23,6 +24,9 @@ struct Checkpoint {
   core::Digest digest;
   std::vector<int8_t> weights;  // a whole replica, padding included
 };
+
+// No checkpoint of the model is longer, in bytes.
+uint64_t MostCheckpointBytes(const Model& model);
 
 // `weights` is a whole replica of the job's model: Model(spec).bytes() bytes.
 std::string EncodeCheckpoint(const v1::Job& job, uint32_t step, std::span<const int8_t> weights);

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "kernels/model.h"
+#include "services/common/checkpoint.h"
 #include "services/common/job.h"
 #include "services/common/memory.h"
 #include "services/coordinator/streaming.h"
@@ -12,7 +13,6 @@ namespace hatchery::coordinator {
 namespace {
 
 constexpr int kMaxFilesAsked = 10'000;
-constexpr uint64_t kCheckpointHeader = uint64_t{16} << 20;  // beyond any
 
 Status CheckStored(const FileStore& files, const v1::DataSplit& split, const char* name) {
   if (split.begin() == split.end()) return {};
@@ -26,13 +26,14 @@ Status CheckStored(const FileStore& files, const v1::DataSplit& split, const cha
 }
 
 // The initial weights are read into memory.
-Status CheckInitialFile(const FileStore& files, const v1::Job& job, const Limits& limits) {
+Status CheckInitialFile(const FileStore& files, const v1::Job& job) {
   if (job.initial_sha256().empty()) return {};
   HATCHERY_ASSIGN_OR_RETURN(const auto file, files.Open(job.initial_sha256()));
-  if (file->bytes().size() <= limits.weight_bytes + kCheckpointHeader) return {};
+  HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
+  const uint64_t most = MostCheckpointBytes(Model(spec));
+  if (file->bytes().size() <= most) return {};
   return InvalidArgument("the initial weights have " + std::to_string(file->bytes().size()) +
-                         " bytes; this coordinator takes " + std::to_string(limits.weight_bytes) +
-                         " (--max-weight-bytes)");
+                         " bytes; a checkpoint of this model has at most " + std::to_string(most));
 }
 
 // Making the first weights takes a replica of bytes, and proving them another.
@@ -67,7 +68,7 @@ grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext*, const v1::Submit
   const FileStore& files = engine_.store().files();
   if (status.ok()) status = CheckStored(files, job.train(), "the training");
   if (status.ok()) status = CheckStored(files, job.held_out(), "the held-out");
-  if (status.ok()) status = CheckInitialFile(files, job, bounds_.limits);
+  if (status.ok()) status = CheckInitialFile(files, job);
   if (!status.ok()) return ToGrpc(status);
   const auto id = SubmitWithinMemory(engine_, job, bounds_.limits.unfinished_jobs);
   if (!id.ok()) return ToGrpc(id.status());

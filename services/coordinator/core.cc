@@ -97,10 +97,16 @@ Core::Actions Core::WorkerDisconnected(int64_t now, const std::string& worker,
 
 Core::Actions Core::Tick(int64_t now) {
   now_ = now;
+  strength_.reset();
   std::vector<std::string> silent;
   const int64_t patience = int64_t{options_.heartbeat_seconds} * 6'000;
-  for (const auto& [id, worker] : workers_)
+  for (auto& [id, worker] : workers_) {
     if (now_ - worker.heard > patience) silent.push_back(id);
+    if (worker.rests_until != 0 && now_ >= worker.rests_until) {
+      worker.rests_until = 0;
+      hungry_.insert(id);
+    }
+  }
   for (const std::string& id : silent)
     Expel(id, Unavailable("nothing was heard of this worker for " +
                           std::to_string(patience / 1000) + " s"));
@@ -111,7 +117,10 @@ Core::Actions Core::Tick(int64_t now) {
     for (const auto& [lease_id, lease] : run.work->leases)
       if (now_ > lease.deadline) expired.push_back(lease_id);
     for (const uint64_t lease_id : expired) ExpireLease(run, lease_id);
+    DropHopelessAudits(run);
   }
+  Drive();
+  if (Run* const run = Chosen()) Hedge(*run);
   return Take();
 }
 
@@ -124,7 +133,7 @@ v1::JobState Core::StateOf(const Run& run) const {
   state.set_step(run.record.step);
   uint32_t count = 0;
   for (const auto& [id, worker] : workers_)
-    if (worker.phase == Phase::kReady && worker.job == run.record.id) ++count;
+    if (Works(worker, run)) ++count;
   state.set_workers(count);
   *state.mutable_latest() = run.record.latest;
   state.mutable_latest()->set_workers(count);
@@ -151,28 +160,37 @@ std::vector<v1::JobState> Core::Jobs() const {
   return states;
 }
 
+std::optional<v1::JobState::State> Core::JobStateOf(const std::string& job) const {
+  const auto at = runs_.find(job);
+  if (at == runs_.end()) return std::nullopt;
+  return at->second.record.state;
+}
+
 std::vector<v1::WorkerState> Core::Workers() const {
   std::vector<v1::WorkerState> states;
-  for (const auto& [id, worker] : workers_) {
-    v1::WorkerState& state = states.emplace_back();
-    state.set_worker_id(id);
-    state.set_name(worker.hello.name());
-    state.set_backend(worker.hello.backend());
-    state.set_device(worker.hello.device());
-    state.set_state(worker.phase == Phase::kConnected ? "connected"
-                    : worker.phase == Phase::kProving ? "proving"
-                    : worker.phase == Phase::kLoading ? "loading"
-                    : worker.leases.empty()           ? "idle"
-                                                      : "working");
-    state.set_job_id(worker.job);
-    state.set_pairs_done(worker.pairs_done);
-    state.set_connected_unix_seconds(worker.connected_unix_seconds);
-    if (const auto at = runs_.find(worker.job); at != runs_.end()) {
-      state.set_step(at->second.record.step);
-      state.set_tokens_per_second(worker.pairs_per_ms * 2000.0 * at->second.record.job.window());
-    }
-  }
+  for (const auto& [id, worker] : workers_) states.push_back(StateOf(id, worker));
   return states;
+}
+
+v1::WorkerState Core::StateOf(const std::string& id, const Worker& worker) const {
+  v1::WorkerState state;
+  state.set_worker_id(id);
+  state.set_name(worker.hello.name());
+  state.set_backend(worker.hello.backend());
+  state.set_device(worker.hello.device());
+  state.set_state(worker.phase == Phase::kConnected ? "connected"
+                  : worker.phase == Phase::kProving ? "proving"
+                  : worker.phase == Phase::kLoading ? "loading"
+                  : worker.leases.empty()           ? "idle"
+                                                    : "working");
+  state.set_job_id(worker.job);
+  state.set_pairs_done(worker.pairs_done);
+  state.set_connected_unix_seconds(worker.connected_unix_seconds);
+  if (const auto at = runs_.find(worker.job); at != runs_.end()) {
+    state.set_step(worker.step);
+    state.set_tokens_per_second(worker.pairs_per_ms * 2000.0 * at->second.record.job.window());
+  }
+  return state;
 }
 
 void Core::Say(const std::string& worker, v1::CoordinatorMessage message) {

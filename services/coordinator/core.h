@@ -8,8 +8,10 @@
 // priority, the oldest among equals. All proven workers work on it.
 //
 // A step is split into leases, handed out on demand, sized to a quarter of each worker's share of
-// the step. A lease that expires, fails or loses its worker goes back; one that takes twice as
-// long as expected is hedged to an idle worker. Whatever comes in twice is compared and ignored.
+// the step. Work of a new step goes along with the commit of the one before, to those who reported
+// on that one; who is further behind, or reads nothing, gets some when it has caught up. A lease
+// that expires, fails or loses its worker goes back; one that takes twice as long as expected is
+// hedged to an idle worker. Whatever comes in twice is compared and ignored.
 // A commit is announced only after the shell has said Appended.
 //
 // Digests: every worker votes for the digest of every step, when it is Ready and with every result.
@@ -30,8 +32,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -75,7 +79,12 @@ struct JobChanged {
   std::string job;
   bool stepped = false;
 };
-using Action = std::variant<Send, CloseWorker, Append, AskReferee, LogEvent, JobChanged>;
+// The worker came or went: store what it is, or has contributed.
+struct WorkerChanged {
+  v1::WorkerState worker;
+};
+using Action =
+    std::variant<Send, CloseWorker, Append, AskReferee, LogEvent, JobChanged, WorkerChanged>;
 
 // What the referee found.
 struct Finding {
@@ -149,6 +158,7 @@ class Core {
 
   std::optional<v1::JobState> Job(const std::string& job) const;
   std::vector<v1::JobState> Jobs() const;
+  std::optional<v1::JobState::State> JobStateOf(const std::string& job) const;
   std::vector<v1::WorkerState> Workers() const;
 
  private:
@@ -156,26 +166,27 @@ class Core {
   struct Worker {
     Phase phase = Phase::kConnected;
     v1::Hello hello;
-    std::string job;  // assigned; kLoading and kReady only
+    std::string job;    // assigned; kLoading and kReady only
+    uint32_t step = 0;  // the newest that it has reported on
     std::vector<uint64_t> leases;
     double pairs_per_ms = 0, streams_per_ms = 0;  // 0: not measured yet
     int64_t patience = 1;                         // doubled when a lease expires
     uint32_t failures = 0;                        // in a row
     int64_t rests_until = 0;                      // after a failure
     int64_t heard = 0;
-    bool lagging = false;                         // its votes come too late to wait for
+    bool lagging = false;  // its votes come too late to wait for
     uint64_t pairs_done = 0;
     int64_t connected_unix_seconds = 0;
   };
   struct CheckpointAsk {
     uint32_t step = 0;
     std::string worker;
-    int64_t deadline = 0;     // for the upload to come, then for the witness
-    std::string witness;      // empty: none, the referee is asked
-    std::string offered;      // SHA-256 of the uploaded file,
-    std::string digest;       // and its digest
-    std::string witnessed;    // SHA-256 that the witness reports
-    std::string replayed;     // the referee's
+    int64_t deadline = 0;   // for the upload to come, then for the witness
+    std::string witness;    // empty: none, the referee is asked
+    std::string offered;    // SHA-256 of the uploaded file,
+    std::string digest;     // and its digest
+    std::string witnessed;  // SHA-256 that the witness reports
+    std::string replayed;   // the referee's
     Belief belief = Belief::kOpen;
   };
   struct Settled {
@@ -197,10 +208,10 @@ class Core {
     bool checkpoint_due = false;
     std::optional<CheckpointAsk> ask;
     size_t asks = 0;
-    uint32_t load_failures = 0;  // since the last worker was ready
-    std::map<uint32_t, Settled> digests;       // settled, of the newest steps
-    std::vector<AskReferee> inquiries;         // not yet answered
-    std::vector<Accusation> accusations;       // waiting for the referee
+    uint32_t load_failures = 0;           // since the last worker was ready
+    std::map<uint32_t, Settled> digests;  // settled, of the newest steps
+    std::vector<AskReferee> inquiries;    // not yet answered
+    std::vector<Accusation> accusations;  // waiting for the referee
     uint64_t shards_audited = 0, shards_disputed = 0, digests_disputed = 0;
     int64_t step_started = -1;
     bool runnable() const {
@@ -220,7 +231,6 @@ class Core {
   void EmitAppend(Run& run);
   void Announce(Run& run, const CommitRecord& record);
   void UpdateProgress(Run& run, const CommitRecord& record);
-  void UpdateHeldOut(Run& run, const std::optional<HeldOutSums>& sums, uint32_t step);
   void FinishRun(Run& run);
   StatusOr<Run*> Find(const std::string& job);
 
@@ -236,6 +246,8 @@ class Core {
   void OnHello(const std::string& id, Worker& worker, const v1::Hello& hello);
   void OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownAnswer& answer);
   void OnHeartbeat(const std::string& id, Worker& worker, const v1::Heartbeat& heartbeat);
+  // The worker's replica is at the step, or was.
+  void Reported(const std::string& id, Worker& worker, uint32_t step);
   void OnReady(const std::string& id, Worker& worker, const v1::Ready& ready);
   void OnResult(const std::string& id, Worker& worker, const v1::Result& result);
   void OnFailure(const std::string& id, Worker& worker, const v1::Failure& failure);
@@ -248,10 +260,23 @@ class Core {
   void Expel(const std::string& id, Status status);
 
   // core_leases.cc
+  // What the workers of the job that runs can do together. Looked at ten times a second, and when
+  // one comes or goes.
+  struct Strength {
+    uint32_t workers = 0;
+    // Of those whose speed is known, the mean; 0: of none.
+    double pairs_per_ms = 0, streams_per_ms = 0;
+  };
+  const Strength& StrengthOf(const Run& run);
   void Lend(Run& run);
-  bool LendTo(const std::string& id, Worker& worker, Run& run);
-  bool Hedge(const std::string& id, Worker& worker, Run& run);
-  uint32_t LeaseSize(const Worker& worker, const Run& run, bool held_out) const;
+  // Calls `visit` with the workers that can take more work now, in the order of their ids, until it
+  // says false.
+  void ForHungry(const Run& run, const std::function<bool(const std::string&, Worker&)>& visit);
+  bool Hungry(const Worker& worker, const Run& run) const;
+  // Works, and has reported on this step or the one before.
+  bool Abreast(const Worker& worker, const Run& run) const;
+  void Hedge(Run& run);
+  uint32_t LeaseSize(const Worker& worker, const Run& run, bool held_out);
   enum class Purpose { kWork, kHedge, kAudit };
   void SendLease(const std::string& id, Worker& worker, Run& run, bool held_out, Shard range,
                  Purpose purpose);
@@ -281,7 +306,7 @@ class Core {
   // core_audit.cc: second opinions on scores.
   void ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::string& author);
   bool FitToAudit(const Worker& worker, const Run& run) const;
-  bool LendAudit(const std::string& id, Worker& worker, Run& run);
+  void LendAudits(Run& run);
   void DropHopelessAudits(Run& run);
   void OnAuditResult(const std::string& id, Run& run, uint64_t lease_id, const v1::Result& result);
   void DisputeShard(Run& run, Shard range, const std::string& other, PairPart part);
@@ -297,6 +322,7 @@ class Core {
            std::string message);
   void Changed(const Run& run, bool stepped = false);
   v1::JobState StateOf(const Run& run) const;
+  v1::WorkerState StateOf(const std::string& id, const Worker& worker) const;
   Actions Take();
 
   const CoreOptions options_;
@@ -304,6 +330,10 @@ class Core {
   Actions actions_;
   std::map<std::string, Run> runs_;
   std::map<std::string, Worker> workers_;
+  // Among a thousand workers those few are found at once that a message can make a difference to.
+  std::set<std::string> idle_;        // kIdle
+  std::set<std::string> hungry_;      // may be Hungry; all who are, are here
+  std::optional<Strength> strength_;  // none: to be looked at anew
   static constexpr uint32_t kStrikesAllowed = 1;
   std::map<std::string, uint32_t> strikes_;  // wrong answers, by the worker's name
   uint64_t next_age_ = 0;

@@ -21,13 +21,15 @@ void Core::Vote(const std::string& id, Run& run, const std::string& digest) {
     return Quarantine(id, run,
                       "its replica of step 0 has digest " + Hex(digest) + ", the job's is " +
                           Hex(run.record.initial_digest));
-  std::string& vote = run.work->votes[id];
-  if (!vote.empty() && vote != digest)
+  const std::string* before = run.work->votes.Of(id);
+  if (before != nullptr && *before != digest)
     return Quarantine(id, run,
                       "the digest of its replica changed within step " + step + ", from " +
-                          Hex(vote) + " to " + Hex(digest));
-  if (vote.empty()) run.work->waiting_since = -1;
-  vote = digest;
+                          Hex(*before) + " to " + Hex(digest));
+  if (before == nullptr) {
+    run.work->waiting_since = -1;
+    run.work->votes.Cast(id, digest);
+  }
   workers_.at(id).lagging = false;
   if (run.work->digest.empty()) run.work->digest = digest;
   if (digest == run.work->digest) return;
@@ -36,16 +38,15 @@ void Core::Vote(const std::string& id, Run& run, const std::string& digest) {
       "digest " + Hex(digest) + " at step " + step + " differs from " + Hex(run.work->digest));
 }
 
-void Core::CheckSettled(const std::string& id, Run& run, uint32_t step,
-                        const std::string& digest) {
+void Core::CheckSettled(const std::string& id, Run& run, uint32_t step, const std::string& digest) {
   const auto settled = run.digests.find(step);
   if (settled == run.digests.end() || settled->second.digest == digest) return;
   for (const Accusation& accusation : run.accusations)
     if (accusation.worker == id) return;  // one at a time
   ++run.digests_disputed;
   Log(run.record.id, id, step, "digest_disputed",
-      "digest " + Hex(digest) + " at step " + std::to_string(step) + " differs from the journal's " +
-          Hex(settled->second.digest));
+      "digest " + Hex(digest) + " at step " + std::to_string(step) +
+          " differs from the journal's " + Hex(settled->second.digest));
   // Somebody alone may have been wrong; two cannot be in the same way by accident.
   if (settled->second.witnesses >= 2)
     return Quarantine(id, run,
@@ -58,7 +59,7 @@ void Core::CheckSettled(const std::string& id, Run& run, uint32_t step,
 void Core::Settle(Run& run) {
   if (!run.work || run.pending) return;
   if (run.work->disputed()) return SettleDispute(run);
-  if (!run.work->complete() || run.work->votes.empty()) {
+  if (!run.work->complete() || run.work->votes.size() == 0) {
     run.work->waiting_since = -1;
     return;
   }
@@ -67,9 +68,7 @@ void Core::Settle(Run& run) {
 
 void Core::SettleDispute(Run& run) {
   const StepWork& work = *run.work;
-  std::map<std::string, size_t> counts;
-  for (const auto& [voter, vote] : work.votes) ++counts[vote];
-  for (const auto& [digest, count] : counts)
+  for (const auto& [digest, count] : work.votes.counts())
     if (count >= 2 && 2 * count > work.votes.size()) {
       const std::string winner = digest;
       return Uphold(run, winner, std::to_string(count) + " workers have");
@@ -81,7 +80,8 @@ bool Core::AwaitsVotes(Run& run) {
   StepWork& work = *run.work;
   std::vector<std::string> missing;
   for (const auto& [id, worker] : workers_)
-    if (Works(worker, run) && !worker.lagging && !work.votes.contains(id)) missing.push_back(id);
+    if (Works(worker, run) && !worker.lagging && work.votes.Of(id) == nullptr)
+      missing.push_back(id);
   if (missing.empty()) return false;
   if (work.waiting_since < 0) work.waiting_since = now_;
   const int64_t taken = work.waiting_since - run.step_started;
@@ -91,14 +91,15 @@ bool Core::AwaitsVotes(Run& run) {
     workers_.at(id).lagging = true;
     Log(run.record.id, id, run.record.step, "worker_lags",
         "it did not report the digest of step " + std::to_string(run.record.step) + " within " +
-            std::to_string(patience) + " ms of the others; nobody waits for it until it catches up");
+            std::to_string(patience) +
+            " ms of the others; nobody waits for it until it catches up");
   }
   return false;
 }
 
 void Core::Uphold(Run& run, const std::string& digest, const std::string& by) {
   std::map<std::string, std::string> losers;
-  for (const auto& [voter, vote] : run.work->votes)
+  for (const auto& [voter, vote] : run.work->votes.all())
     if (vote != digest) losers[voter] = vote;
   if (run.work->digest != digest) {  // and with it everything accepted so far
     for (auto& [id, worker] : workers_) {
@@ -111,7 +112,7 @@ void Core::Uphold(Run& run, const std::string& digest, const std::string& by) {
     run.work->votes = std::move(votes);
   }
   for (const auto& [loser, vote] : losers) {
-    run.work->votes.erase(loser);
+    run.work->votes.Withdraw(loser);
     if (workers_.contains(loser))
       Quarantine(loser, run,
                  "its replica of step " + std::to_string(run.record.step) + " has digest " +

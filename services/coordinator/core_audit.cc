@@ -18,9 +18,9 @@ constexpr int64_t kMostPatience = 4;  // a worker that misses its deadlines is n
 }  // namespace
 
 void Core::ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::string& author) {
-  const auto draw = core::Philox({static_cast<uint32_t>(lease_id),
-                                  static_cast<uint32_t>(lease_id >> 32), run.record.step, 0},
-                                 options_.audit_seed);
+  const auto draw = core::Philox(
+      {static_cast<uint32_t>(lease_id), static_cast<uint32_t>(lease_id >> 32), run.record.step, 0},
+      options_.audit_seed);
   if (draw.w0 >= options_.audit_share * 0x1p32) return;
   const bool alone = std::none_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
     return entry.first != author && FitToAudit(entry.second, run);
@@ -32,23 +32,25 @@ void Core::ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::st
 }
 
 bool Core::FitToAudit(const Worker& worker, const Run& run) const {
-  return Works(worker, run) && worker.patience <= kMostPatience;
+  return Abreast(worker, run) && worker.patience <= kMostPatience;
 }
 
-bool Core::LendAudit(const std::string& id, Worker& worker, Run& run) {
-  if (!FitToAudit(worker, run)) return false;
+void Core::LendAudits(Run& run) {
+  if (hungry_.empty()) return;
   for (auto& [begin, audit] : run.work->audits) {
-    if (audit.state != Audit::State::kWanted || audit.author == id) continue;
-    audit.state = Audit::State::kLent;
-    SendLease(id, worker, run, false, {begin, audit.end}, Purpose::kAudit);
-    return true;
+    if (audit.state != Audit::State::kWanted) continue;
+    const Shard range{begin, audit.end};
+    ForHungry(run, [&, &wanted = audit](const std::string& id, Worker& worker) {
+      if (id == wanted.author || !FitToAudit(worker, run)) return true;
+      wanted.state = Audit::State::kLent;
+      SendLease(id, worker, run, false, range, Purpose::kAudit);
+      return false;
+    });
   }
-  return false;
 }
 
 // Nobody but the author is there to give a second opinion, or those who are do not.
 void Core::DropHopelessAudits(Run& run) {
-  if (!run.work) return;
   std::erase_if(run.work->audits, [&](const auto& entry) {
     const Audit& audit = entry.second;
     if (audit.state != Audit::State::kWanted) return false;

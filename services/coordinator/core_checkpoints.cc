@@ -25,8 +25,8 @@ void Core::AskCheckpoint(Run& run) {
   for (const auto& [id, worker] : workers_) {
     if (!Works(worker, run) || worker.rests_until > now_) continue;
     if (run.work) {  // not one whose replica nobody else believes
-      const auto vote = run.work->votes.find(id);
-      if (vote != run.work->votes.end() && vote->second != run.work->digest) continue;
+      const std::string* vote = run.work->votes.Of(id);
+      if (vote != nullptr && *vote != run.work->digest) continue;
     }
     candidates.push_back(id);
   }
@@ -53,8 +53,8 @@ void Core::SendCheckpointRequest(const Run& run, const std::string& worker, bool
 
 void Core::OnCheckpointHash(const std::string& id, const v1::CheckpointHash& hash) {
   if (hash.sha256().size() != 32)
-    return Expel(id, InvalidArgument("a SHA-256 has 32 bytes, not " +
-                                     std::to_string(hash.sha256().size())));
+    return Expel(
+        id, InvalidArgument("a SHA-256 has 32 bytes, not " + std::to_string(hash.sha256().size())));
   const auto at = runs_.find(hash.job_id());
   if (at == runs_.end()) return;
   auto& ask = at->second.ask;

@@ -7,7 +7,9 @@
 
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/replay.h"
 #include "services/coordinator/core.h"
+#include "services/coordinator/progress.h"
 
 namespace hatchery::coordinator {
 namespace {
@@ -62,21 +64,21 @@ void Core::Drive() {
     run.record.state = v1::JobState::RUNNING;
     Changed(run);
   }
-  for (auto& [id, worker] : workers_)
-    if (worker.phase == Phase::kIdle) Assign(id, worker, run, false);
+  for (const std::string& id : std::exchange(idle_, {})) Assign(id, workers_.at(id), run, false);
   AskCheckpoint(run);
   JudgeOffer(run);
   if (!run.work && !run.pending && run.record.closing_digest.empty()) StartStep(run);
-  DropHopelessAudits(run);
   Settle(run);
   if (run.runnable()) Lend(run);
 }
 
 void Core::Assign(const std::string& id, Worker& worker, Run& run, bool reload) {
   ReturnLeases(id, worker);
-  if (run.work) run.work->votes.erase(id);
+  if (run.work) run.work->votes.Withdraw(id);
   worker.phase = Phase::kLoading;
   worker.job = run.record.id;
+  worker.step = 0;
+  strength_.reset();
   worker.lagging = false;
   v1::CoordinatorMessage message;
   v1::Assign& assign = *message.mutable_assign();
@@ -91,6 +93,7 @@ void Core::ReleaseWorkers(Run& run, const std::string& reason) {
   for (auto& [id, worker] : workers_) {
     if (worker.job != run.record.id) continue;
     worker.phase = Phase::kIdle;
+    idle_.insert(id);
     worker.job.clear();
     worker.leases.clear();
     v1::CoordinatorMessage message;
@@ -98,6 +101,7 @@ void Core::ReleaseWorkers(Run& run, const std::string& reason) {
     message.mutable_release()->set_reason(reason);
     Say(id, std::move(message));
   }
+  strength_.reset();
   run.work.reset();
   run.ask.reset();
   run.step_started = -1;
@@ -122,6 +126,8 @@ void Core::StartStep(Run& run) {
   run.work.emplace(last ? 0 : run.record.spec.pairs(), streams);
   if (step == 0) run.work->digest = run.record.initial_digest;
   if (run.step_started < 0) run.step_started = now_;
+  for (const auto& [id, worker] : workers_)
+    if (Works(worker, run)) hungry_.insert(id);
 }
 
 void Core::FinishStep(Run& run) {
@@ -148,9 +154,7 @@ void Core::FinishStep(Run& run) {
     record.commit = run.record.spec.fitness == FitnessRule::kSign
                         ? MakeSignCommit(run.record.spec, step, std::move(trits))
                         : MakeNormalizedCommit(run.record.spec, step, scores);
-    for (const int8_t f :
-         DecodeFitness(record.commit.encoding, record.commit.fitness, run.record.spec.pairs()))
-      record.nonzero_pairs += f != 0;
+    record.nonzero_pairs = NonzeroPairs(record.commit, run.record.spec.pairs());
     run.pending = std::move(record);
   }
   run.digests[step] = {run.work->digest, run.work->votes.size()};
@@ -176,8 +180,7 @@ Core::Actions Core::Appended(int64_t now, const std::string& job) {
   } else {
     const auto& closing = std::get<ClosingRecord>(record);
     run.record.closing_digest = DigestToBytes(closing.digest);
-    UpdateHeldOut(run, closing.held_out, closing.step);
-    run.record.latest.set_digest(FormatDigest(closing.digest));
+    AddClosing(closing, run.record.latest);
     run.checkpoint_due = true;
     run.ask.reset();  // an older one matters no more
     Log(job, "", closing.step, "closed", "final digest " + FormatDigest(closing.digest));
@@ -203,27 +206,12 @@ void Core::Announce(Run& run, const CommitRecord& record) {
 
 void Core::UpdateProgress(Run& run, const CommitRecord& record) {
   v1::JobUpdate& latest = run.record.latest;
-  latest.set_step(run.record.step);
-  latest.set_steps(run.record.job.steps());
-  latest.set_train_bits_per_byte(BitsPerByte(record.score_sum, record.scored_tokens));
-  UpdateHeldOut(run, record.held_out, record.commit.step);
+  latest = UpdateOf(record, run.record.job, latest);
   if (run.step_started >= 0)
     latest.set_tokens_per_second(
         1000.0 * static_cast<double>(record.scored_tokens) /
         static_cast<double>(std::max<int64_t>(1, now_ - run.step_started)));
-  latest.set_alpha(record.commit.alpha / 65536.0);
-  latest.set_fitness_nonzero(double{1} * record.nonzero_pairs / run.record.spec.pairs());
-  latest.set_digest(FormatDigest(record.digest_before));
   run.step_started = run.record.state == v1::JobState::RUNNING ? now_ : -1;
-}
-
-void Core::UpdateHeldOut(Run& run, const std::optional<HeldOutSums>& sums, uint32_t step) {
-  if (!sums) return;
-  v1::JobUpdate& latest = run.record.latest;
-  latest.set_validation_bits_per_byte(BitsPerByte(sums->score, sums->tokens));
-  latest.set_validation_coarse_bits_per_byte(CoarseBitsPerByte(*sums));
-  latest.set_validation_accuracy(Accuracy(*sums));
-  latest.set_validation_step(step);
 }
 
 Core::Actions Core::AppendFailed(int64_t now, const std::string& job, const Status& status) {

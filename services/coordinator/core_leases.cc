@@ -18,6 +18,12 @@ constexpr int64_t kShortestDeadline = 10'000, kUnmeasuredDeadline = 60'000;
 constexpr int64_t kLongestDeadline = 3'600'000;
 constexpr int64_t kHedgeFloor = 200;
 
+// An unmeasured worker is believed to be an average one of at least so many.
+constexpr uint32_t kUnmeasuredAmong = 8;
+// No lease is smaller than this part of an average worker's quarter, of at least so many workers.
+constexpr double kSmallestPart = 1.0 / 4;
+constexpr uint32_t kSmallestAmong = 4;
+
 uint32_t RoundUp(double value, uint32_t multiple, uint32_t most) {
   const double bounded = std::clamp(value, 1.0, static_cast<double>(std::max(1u, most)));
   const uint64_t whole = static_cast<uint64_t>(std::ceil(bounded));
@@ -26,54 +32,87 @@ uint32_t RoundUp(double value, uint32_t multiple, uint32_t most) {
 
 }  // namespace
 
-// ---- Leases ------------------------------------------------------------------------------------
+const Core::Strength& Core::StrengthOf(const Run& run) {
+  if (strength_) return *strength_;
+  Strength& all = strength_.emplace();
+  uint32_t pairs_known = 0, streams_known = 0;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.job != run.record.id) continue;
+    ++all.workers;  // those that load it too, or the first to be ready would get everything
+    all.pairs_per_ms += worker.pairs_per_ms;
+    all.streams_per_ms += worker.streams_per_ms;
+    pairs_known += worker.pairs_per_ms > 0;
+    streams_known += worker.streams_per_ms > 0;
+  }
+  if (pairs_known > 0) all.pairs_per_ms /= pairs_known;
+  if (streams_known > 0) all.streams_per_ms /= streams_known;
+  return all;
+}
 
 void Core::Lend(Run& run) {
   if (!run.work || run.pending || run.work->disputed()) return;
-  for (bool lent = true; lent;) {  // in rounds, so that the first worker does not get everything
-    lent = false;
-    for (auto& [id, worker] : workers_) lent = LendTo(id, worker, run) || lent;
-  }
-}
-
-bool Core::LendTo(const std::string& id, Worker& worker, Run& run) {
-  if (!Works(worker, run) || now_ < worker.rests_until ||
-      worker.leases.size() >= kLeasesPerWorker)
-    return false;
-  if (LendAudit(id, worker, run)) return true;
+  LendAudits(run);
   StepWork& work = *run.work;
-  const bool held_out = work.pairs.empty();
-  RangePool& pool = held_out ? work.streams : work.pairs;
-  if (pool.empty()) return worker.leases.empty() && Hedge(id, worker, run);
-  SendLease(id, worker, run, held_out, pool.Take(LeaseSize(worker, run, held_out)),
-            Purpose::kWork);
-  return true;
-}
-
-// Copies the lease that is most overdue by its own measure to an idle worker.
-bool Core::Hedge(const std::string& id, Worker& worker, Run& run) {
-  const LeaseState* slowest = nullptr;
-  for (const auto& [lease_id, lease] : run.work->leases) {
-    if (lease.worker == id || lease.audit || now_ - lease.issued < std::max(kHedgeFloor, 2 * lease.expected) ||
-        run.work->LeasesOn(lease.held_out, lease.range).size() > 1)
-      continue;
-    if (slowest == nullptr || lease.issued < slowest->issued) slowest = &lease;
+  // In rounds, so that the first worker does not get everything.
+  for (bool lent = true; lent;) {
+    lent = false;
+    ForHungry(run, [&](const std::string& id, Worker& worker) {
+      const bool held_out = work.pairs.empty();
+      RangePool& pool = held_out ? work.streams : work.pairs;
+      if (pool.empty()) return false;
+      SendLease(id, worker, run, held_out, pool.Take(LeaseSize(worker, run, held_out)),
+                Purpose::kWork);
+      return lent = true;
+    });
   }
-  if (slowest == nullptr) return false;
-  SendLease(id, worker, run, slowest->held_out, slowest->range, Purpose::kHedge);
-  return true;
 }
 
-// A quarter of the worker's share of the step; a 32nd of the step while its speed is unknown.
-uint32_t Core::LeaseSize(const Worker& worker, const Run& run, bool held_out) const {
-  const auto speed = [&](const Worker& w) { return held_out ? w.streams_per_ms : w.pairs_per_ms; };
-  double all = 0;
-  for (const auto& [id, other] : workers_)
-    if (Works(other, run)) all += speed(other);
+// Copies the leases that are late to workers that have nothing to do, the most overdue first.
+void Core::Hedge(Run& run) {
+  if (!run.work || run.pending || run.work->disputed() || run.work->HasFree()) return;
+  ForHungry(run, [&](const std::string& id, Worker& worker) {
+    if (!worker.leases.empty()) return true;
+    const uint64_t overdue = run.work->MostOverdue(now_, id);
+    if (overdue == 0) return true;
+    const LeaseState& lease = run.work->leases.at(overdue);
+    SendLease(id, worker, run, lease.held_out, lease.range, Purpose::kHedge);
+    return true;
+  });
+}
+
+void Core::ForHungry(const Run& run,
+                     const std::function<bool(const std::string&, Worker&)>& visit) {
+  for (auto at = hungry_.begin(); at != hungry_.end();) {
+    const auto worker = workers_.find(*at);
+    if (worker == workers_.end() || !Hungry(worker->second, run)) {
+      at = hungry_.erase(at);
+      continue;
+    }
+    if (!visit(*at++, worker->second)) return;
+  }
+}
+
+bool Core::Abreast(const Worker& worker, const Run& run) const {
+  return Works(worker, run) && worker.step + 1 >= run.record.step;
+}
+
+bool Core::Hungry(const Worker& worker, const Run& run) const {
+  return Abreast(worker, run) && now_ >= worker.rests_until &&
+         worker.leases.size() < kLeasesPerWorker;
+}
+
+// A quarter of the worker's share of the step.
+uint32_t Core::LeaseSize(const Worker& worker, const Run& run, bool held_out) {
+  const Strength& all = StrengthOf(run);
+  const double speed = held_out ? worker.streams_per_ms : worker.pairs_per_ms;
+  const double mean = held_out ? all.streams_per_ms : all.pairs_per_ms;
+  const double times_average = speed > 0 && mean > 0 ? speed / mean : 1;
+  const uint32_t among = speed > 0 ? all.workers : std::max(all.workers, kUnmeasuredAmong);
   const uint32_t total = held_out ? run.record.job.held_out_streams() : run.record.spec.pairs();
-  const double share = speed(worker) > 0 ? speed(worker) / all / 4 : 1.0 / 32;
-  const double size = std::max(total * share / static_cast<double>(worker.patience), total / 64.0);
-  return RoundUp(size, held_out ? 1 : kPairsAlign, total);
+  const double quarter = total * times_average / among / 4;
+  const double smallest = kSmallestPart * total / std::max(all.workers, kSmallestAmong) / 4;
+  return RoundUp(std::max(quarter / static_cast<double>(worker.patience), smallest),
+                 held_out ? 1 : kPairsAlign, total);
 }
 
 // A worker cannot tell an audit from other work.
@@ -85,11 +124,11 @@ void Core::SendLease(const std::string& id, Worker& worker, Run& run, bool held_
   lease.held_out = held_out;
   lease.range = range;
   lease.issued = now_;
-  lease.hedge = purpose == Purpose::kHedge;
   lease.audit = purpose == Purpose::kAudit;
   // Whatever waits before it is of the same size or smaller, hence twice.
   lease.expected = speed > 0 ? static_cast<int64_t>(std::min(2 * range.pairs() / speed, 1e8))
                              : kUnmeasuredDeadline / 8;
+  lease.late = now_ + std::max(kHedgeFloor, 2 * lease.expected);
   const int64_t floor = speed > 0 ? kShortestDeadline : kUnmeasuredDeadline;
   const int64_t allowed =
       std::min(worker.patience * std::max(floor, 8 * lease.expected), kLongestDeadline);
@@ -110,15 +149,17 @@ void Core::SendLease(const std::string& id, Worker& worker, Run& run, bool held_
     proto.mutable_pairs()->set_end(range.end);
   }
   worker.leases.push_back(lease_id);
-  run.work->leases[lease_id] = std::move(lease);
+  run.work->AddLease(lease_id, std::move(lease));
   Say(id, std::move(message));
 }
 
 void Core::ForgetLease(Run& run, uint64_t lease_id) {
   const auto lease = run.work->leases.find(lease_id);
   if (lease == run.work->leases.end()) return;
-  if (const auto holder = workers_.find(lease->second.worker); holder != workers_.end())
+  if (const auto holder = workers_.find(lease->second.worker); holder != workers_.end()) {
     std::erase(holder->second.leases, lease_id);
+    hungry_.insert(holder->first);
+  }
   run.work->DropLease(lease_id);
 }
 

@@ -29,6 +29,7 @@ bool Possible(int64_t sum, uint64_t tokens, int64_t units) {
 }
 
 }  // namespace
+
 // ---- What workers say --------------------------------------------------------------------------
 
 Core::Actions Core::WorkerSaid(int64_t now, const std::string& id,
@@ -106,7 +107,9 @@ void Core::OnHello(const std::string& id, Worker& worker, const v1::Hello& hello
     welcome.set_task_data(options_.known_answer_data);
   }
   worker.phase = test ? Phase::kProving : Phase::kIdle;
+  if (!test) idle_.insert(id);
   Say(id, std::move(message));
+  actions_.push_back(WorkerChanged{StateOf(id, worker)});
   Log("", id, 0, "worker_joined", worker.hello.name() + ", " + worker.hello.device());
 }
 
@@ -120,13 +123,20 @@ void Core::OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownA
                          ": this worker does not compute what the contract says; check its build "
                          "and its hardware"));
   worker.phase = Phase::kIdle;
+  idle_.insert(id);
+}
+
+// Words may overtake each other.
+void Core::Reported(const std::string& id, Worker& worker, uint32_t step) {
+  worker.step = std::max(worker.step, step);
+  hungry_.insert(id);
 }
 
 // A worker that was ready and has the job no more has lost its way; it would hold leases for ever.
 void Core::OnHeartbeat(const std::string& id, Worker& worker, const v1::Heartbeat& heartbeat) {
   const auto run = runs_.find(worker.job);
-  if (worker.phase != Phase::kReady || heartbeat.job_id() == worker.job || run == runs_.end())
-    return;
+  if (worker.phase != Phase::kReady || run == runs_.end()) return;
+  if (heartbeat.job_id() == worker.job) return Reported(id, worker, heartbeat.step());
   Log(worker.job, id, run->second.record.step, "worker_lost_job",
       "the worker has not the job that it was ready for; it takes it up again");
   Assign(id, worker, run->second, false);
@@ -145,7 +155,9 @@ void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready
             std::to_string(run.record.step) + "; it loads the job anew");
     return Assign(id, worker, run, true);
   }
+  if (worker.phase != Phase::kReady) strength_.reset();
   worker.phase = Phase::kReady;
+  Reported(id, worker, ready.step());
   run.load_failures = 0;
   if (ready.step() == run.record.step)
     Vote(id, run, ready.digest());
@@ -197,6 +209,7 @@ void Core::OnResult(const std::string& id, Worker& worker, const v1::Result& res
                                      ", which another worker holds"));
   if (const Status status = CheckResult(run, lease->second, result); !status.ok())
     return Expel(id, status);
+  Reported(id, worker, result.step());
   Vote(id, run, result.digest());
   if (!workers_.contains(id) || !run.work || !run.work->leases.contains(result.lease_id())) return;
   if (result.digest() != run.work->digest) return ForgetLease(run, result.lease_id());
@@ -245,8 +258,8 @@ Status Core::CheckResult(const Run& run, const LeaseState& lease, const v1::Resu
                            std::to_string(2ull * lease.range.pairs()));
   }
   const uint64_t window = job.window();
-  bool possible = Possible(scores.score_sum(), 2 * window * lease.range.pairs(),
-                           core::kScoreUnitsPerBit);
+  bool possible =
+      Possible(scores.score_sum(), 2 * window * lease.range.pairs(), core::kScoreUnitsPerBit);
   for (const int32_t score : scores.scores())
     possible = possible && Possible(score, window, core::kScoreUnitsPerBit);
   if (!possible) return InvalidArgument("the result for " + what + " has an impossible score");
@@ -294,9 +307,14 @@ void Core::DropWorker(const std::string& id, const std::string& why) {
   Worker& worker = workers_.at(id);
   ReturnLeases(id, worker);
   const auto run = runs_.find(worker.job);
-  if (run != runs_.end() && run->second.work) run->second.work->votes.erase(id);
+  if (run != runs_.end() && run->second.work) run->second.work->votes.Withdraw(id);
   Log(worker.job, id, run != runs_.end() ? run->second.record.step : 0, "worker_left", why);
+  // One that never got beyond its Hello is worth no record: anyone can open streams.
+  if (worker.phase != Phase::kConnected) actions_.push_back(WorkerChanged{StateOf(id, worker)});
   workers_.erase(id);
+  idle_.erase(id);
+  hungry_.erase(id);
+  strength_.reset();
 }
 
 void Core::Expel(const std::string& id, Status status) {

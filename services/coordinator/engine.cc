@@ -47,6 +47,7 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store,
   core.known_answer_task = std::move(answer.task);
   core.known_answer_data = std::move(answer.data);
   core.known_answer_digest = std::move(answer.digest);
+  core.heartbeat_seconds = options.heartbeat_seconds;
   core.audit_share = options.audit_share;
   core.audit_seed = std::random_device()();  // no worker can foresee which shards are audited
   core.referee = options.referee.has_value();
@@ -68,10 +69,9 @@ void Engine::Stop() {
     std::lock_guard lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
-    for (const auto& [id, stream] : streams_) {
-      RecordWorker(id, true);
+    Complain(catalogue_->PutWorkers(core_.Workers()));
+    for (const auto& [id, stream] : streams_)
       stream->Close(Unavailable("the coordinator is shutting down"));
-    }
     streams_.clear();
     news_.notify_all();
   }
@@ -129,24 +129,12 @@ void Engine::Received(const std::string& worker, const v1::WorkerMessage& messag
   std::lock_guard lock(mutex_);
   if (!streams_.contains(worker)) return;
   Do(core_.WorkerSaid(Now(), worker, message));
-  if (message.has_hello()) RecordWorker(worker, false);  // it has a name now
 }
 
 void Engine::Disconnected(const std::string& worker, const std::string& reason) {
   std::lock_guard lock(mutex_);
-  if (!streams_.contains(worker)) return;
-  RecordWorker(worker, true);
-  streams_.erase(worker);
+  if (streams_.erase(worker) == 0) return;
   Do(core_.WorkerDisconnected(Now(), worker, reason));
-}
-
-void Engine::RecordWorker(const std::string& worker, bool gone) {
-  for (v1::WorkerState& state : core_.Workers()) {
-    // One that never got beyond its Hello is worth no record: anyone can open streams.
-    if (state.worker_id() != worker || state.state() == "connected") continue;
-    if (gone) state.set_state("gone");
-    Complain(catalogue_->PutWorker(state));
-  }
 }
 
 StatusOr<std::vector<v1::WorkerState>> Engine::Workers() const {
@@ -227,14 +215,13 @@ StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job) const {
 StatusOr<Engine::News> Engine::WaitForNews(const std::string& job, size_t seen,
                                            v1::JobState::State state) {
   std::unique_lock lock(mutex_);
-  const auto current = [&] { return core_.Job(job); };
+  const auto current = [&] { return core_.JobStateOf(job); };
   if (!current()) return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
-  news_.wait_for(lock, kNewsWait, [&] {
-    return stopping_ || updates_[job].size() > seen || current()->state() != state;
-  });
+  news_.wait_for(lock, kNewsWait,
+                 [&] { return stopping_ || updates_[job].size() > seen || *current() != state; });
   if (stopping_) return Unavailable("the coordinator is shutting down");
   News news;
-  news.state = *current();
+  news.state = *core_.Job(job);
   const std::vector<v1::JobUpdate>& all = updates_[job];
   if (seen < all.size()) news.updates.assign(all.begin() + static_cast<ptrdiff_t>(seen), all.end());
   return news;
@@ -257,7 +244,8 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
   const std::string sha256(hash.begin(), hash.end());
   Do(core_.CheckpointOffered(Now(), job, step, DigestToBytes(checkpoint->digest), sha256));
   Core::Belief belief;
-  while ((belief = core_.CheckpointBelief(job, step, sha256)) == Core::Belief::kOpen && !stopping_) {
+  while ((belief = core_.CheckpointBelief(job, step, sha256)) == Core::Belief::kOpen &&
+         !stopping_) {
     if (given_up()) return fail(Cancelled(name + " was given up by its worker"));
     news_.wait_for(lock, kTick);
   }
@@ -338,6 +326,8 @@ void Engine::Do(const JobChanged& action) {
   Complain(catalogue_->PutJob(*state));
   news_.notify_all();
 }
+
+void Engine::Do(const WorkerChanged& action) { Complain(catalogue_->PutWorker(action.worker)); }
 
 void Engine::Complain(const Status& status) {
   if (!status.ok()) spdlog::error("{}", status.message());

@@ -32,7 +32,8 @@ class WorkerStream {
 };
 
 struct EngineOptions {
-  double audit_share = 0;                // of the shards, [0, 1]
+  uint32_t heartbeat_seconds = 5;  // between two signs of life of a worker
+  double audit_share = 0;          // of the shards, [0, 1]
   std::optional<BackendOptions> referee = BackendOptions{};  // what it replays on; none: no referee
 };
 
@@ -101,8 +102,8 @@ class Engine {
   void Do(const AskReferee& action);
   void Do(const LogEvent& action);
   void Do(const JobChanged& action);
+  void Do(const WorkerChanged& action);
   void SaveEvents();
-  void RecordWorker(const std::string& worker, bool gone);
   // A failure of the catalogue stops nothing: it is an index.
   static void Complain(const Status& status);
 

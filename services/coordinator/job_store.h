@@ -27,12 +27,6 @@ struct JobHistory {
   uint64_t torn_bytes = 0;  // cut off the journal's end: a write that a crash broke off
 };
 
-// What a commit tells about a job's progress. `previous` carries the newest held-out measure on.
-v1::JobUpdate UpdateOf(const CommitRecord& record, const v1::Job& job,
-                       const v1::JobUpdate& previous);
-// The same for the end of the run.
-void AddClosing(const ClosingRecord& record, v1::JobUpdate& update);
-
 // The coordinator's data directory:
 //   DIR/lock  DIR/catalogue.sqlite  DIR/files/SHA256  DIR/jobs/ID/ (a RunDir each)
 // Everything but jobs' journals is written at once or not at all. Thread-safe; the journal of one

@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "services/common/cli_error.h"
+#include "services/common/file_limit.h"
 #include "services/common/guard.h"
 #include "services/coordinator/client_service.h"
 #include "services/coordinator/engine.h"
@@ -24,6 +25,7 @@ struct Options {
   ListenOptions listen;
   Limits limits;
   std::string data_dir;
+  uint32_t heartbeat_seconds = 5;
   double audit_share = 0.01;
   std::string referee = "auto";
 };
@@ -32,6 +34,7 @@ constexpr auto kShutdownGrace = std::chrono::seconds(2);
 
 EngineOptions EngineOptionsFrom(const Options& options) {
   EngineOptions engine;
+  engine.heartbeat_seconds = options.heartbeat_seconds;
   engine.audit_share = options.audit_share;
   if (options.referee == "off")
     engine.referee.reset();
@@ -75,6 +78,10 @@ int Main(int argc, char** argv) {
   app.add_option("--data-dir", options.data_dir,
                  "journals, checkpoints, datasets and the catalogue; created if missing")
       ->required();
+  app.add_option("--heartbeat-seconds", options.heartbeat_seconds,
+                 "between two signs of life of a worker; one that misses six is gone")
+      ->check(WholeNumber(1, 3600))
+      ->capture_default_str();
   app.add_option("--audit", options.audit_share,
                  "share of the shards that a second worker evaluates too, 0 to 1")
       ->check(CLI::Range(0.0, 1.0))
@@ -88,6 +95,7 @@ int Main(int argc, char** argv) {
 
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
   setenv("GRPC_VERBOSITY", "NONE", 0);
+  RaiseFileLimit();
   spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-coordinator"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
   spdlog::flush_on(spdlog::level::info);

@@ -3,6 +3,7 @@
 
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/coordinator/progress.h"
 
 namespace hatchery::coordinator {
 namespace {

@@ -35,25 +35,55 @@ void RangePool::Return(Shard range) {
   free_[range.begin] = range.end;
 }
 
-bool StepWork::disputed() const {
-  return std::any_of(votes.begin(), votes.end(),
-                     [this](const auto& vote) { return vote.second != digest; });
+void Votes::Cast(const std::string& voter, const std::string& digest) {
+  Withdraw(voter);
+  of_[voter] = digest;
+  ++counts_[digest];
+}
+
+void Votes::Withdraw(const std::string& voter) {
+  const auto vote = of_.find(voter);
+  if (vote == of_.end()) return;
+  const auto count = counts_.find(vote->second);
+  if (--count->second == 0) counts_.erase(count);
+  of_.erase(vote);
+}
+
+const std::string* Votes::Of(const std::string& voter) const {
+  const auto vote = of_.find(voter);
+  return vote == of_.end() ? nullptr : &vote->second;
 }
 
 bool StepWork::Done(bool held_out, Shard range) const {
   return held_out ? stream_parts.contains(range.begin) : pair_parts.contains(range.begin);
 }
 
+void StepWork::AddLease(uint64_t id, LeaseState lease) {
+  const LeaseState& added = leases[id] = std::move(lease);
+  if (added.audit) return;
+  std::vector<uint64_t>& on = on_[{added.held_out, added.range.begin}];
+  if (on.size() == 1) alone_.erase(ByLate(on.front()));
+  on.push_back(id);
+  if (on.size() == 1) alone_.insert(ByLate(id));
+}
+
 std::vector<uint64_t> StepWork::LeasesOn(bool held_out, Shard range) const {
-  std::vector<uint64_t> ids;
-  for (const auto& [id, lease] : leases)
-    if (lease.held_out == held_out && lease.range == range && !lease.audit) ids.push_back(id);
-  return ids;
+  const auto on = on_.find({held_out, range.begin});
+  return on == on_.end() ? std::vector<uint64_t>() : on->second;
+}
+
+uint64_t StepWork::MostOverdue(int64_t now, const std::string& worker) const {
+  for (const auto& [late, id] : alone_) {
+    if (late > now) break;
+    if (leases.at(id).worker != worker) return id;
+  }
+  return 0;
 }
 
 void StepWork::DropLease(uint64_t id) {
   const auto at = leases.find(id);
   if (at == leases.end()) return;
+  alone_.erase(ByLate(id));
   const LeaseState lease = std::move(at->second);
   leases.erase(at);
   if (lease.audit) {
@@ -64,7 +94,12 @@ void StepWork::DropLease(uint64_t id) {
     }
     return;
   }
-  if (Done(lease.held_out, lease.range) || !LeasesOn(lease.held_out, lease.range).empty()) return;
+  const auto on = on_.find({lease.held_out, lease.range.begin});
+  std::erase(on->second, id);
+  if (on->second.size() == 1) alone_.insert(ByLate(on->second.front()));
+  const bool last = on->second.empty();
+  if (last) on_.erase(on);
+  if (Done(lease.held_out, lease.range) || !last) return;
   (lease.held_out ? streams : pairs).Return(lease.range);
 }
 

@@ -1,10 +1,12 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/watchdog.h"
 
+#include <utility>
+
 namespace hatchery::coordinator {
 
-Watchdog::Watch::Watch(Watchdog& watchdog, grpc::ServerContextBase& context)
-    : watchdog_(watchdog), context_(context) {
+Watchdog::Watch::Watch(Watchdog& watchdog, std::function<void()> cut_off)
+    : watchdog_(watchdog), cut_off_(std::move(cut_off)) {
   std::lock_guard lock(watchdog_.mutex_);
   watchdog_.watches_.insert(this);
 }
@@ -24,7 +26,7 @@ void Watchdog::Run(const std::stop_token& stop) {
     for (Watch* watch : watches_) {
       if (watch->deadline_.load() > now) continue;
       watch->Disarm();
-      watch->context_.TryCancel();  // returns at once; under the lock, so that the context lives
+      watch->cut_off_();  // under the lock, so that the call lives
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -18,10 +19,14 @@ class Watchdog {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // One call. `context` must outlive it, and it must not outlive the watchdog.
+  // One call. It must not outlive the watchdog.
   class Watch {
    public:
-    Watch(Watchdog& watchdog, grpc::ServerContextBase& context);
+    // Of the call with that context, which must outlive it.
+    Watch(Watchdog& watchdog, grpc::ServerContextBase& context)
+        : Watch(watchdog, [&context] { context.TryCancel(); }) {}
+    // `cut_off` ends the call; it must return at once, and is called with the watchdog locked.
+    Watch(Watchdog& watchdog, std::function<void()> cut_off);
     ~Watch();
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
@@ -34,7 +39,7 @@ class Watchdog {
     friend class Watchdog;
     static constexpr Clock::duration kNever = Clock::duration::max();
     Watchdog& watchdog_;
-    grpc::ServerContextBase& context_;
+    const std::function<void()> cut_off_;
     std::atomic<Clock::duration> deadline_ = kNever;
   };
 

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "kernels/model.h"
+#include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/common/replay.h"
@@ -20,9 +21,8 @@ namespace {
 constexpr size_t kQueuedBytes = size_t{8} << 20, kQueuedLargest = 4;
 // The queues of all workers together; beyond it, whoever has this much waiting goes.
 constexpr size_t kAllQueuedBytes = size_t{512} << 20, kFairQueuedBytes = size_t{1} << 20;
+constexpr char kNotRead[] = "the worker reads nothing; cut off after --stalled-seconds";
 constexpr std::chrono::seconds kFarewell{10};  // to take the reason why a session ends
-// What a checkpoint file may have beyond its weights: its header.
-constexpr uint64_t kCheckpointSlack = 1 << 20;
 
 // Bytes that wait for workers.
 std::atomic<size_t> all_queued = 0;
@@ -38,7 +38,10 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
         patience_(bounds.patience()),
         slot_(std::move(slot)),
         context_(context),
-        watch_(bounds.watchdog, context) {
+        watch_(bounds.watchdog, [this] {
+          std::lock_guard lock(mutex_);
+          CutOff(closing_ && !reason_.ok() ? reason_ : Cancelled(kNotRead));
+        }) {
     worker_ = engine_.Connect(this);
     StartRead(&incoming_);
   }
@@ -52,9 +55,10 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
     if (queued_bytes_ <= most &&
         (all_queued <= kAllQueuedBytes || queued_bytes_ <= kFairQueuedBytes))
       return;
-    CloseLocked(ResourceExhausted("the worker reads too slowly: " + std::to_string(queued_bytes_) +
-                                  " bytes wait for it"));
-    context_.TryCancel();  // it would not read the reason either
+    const Status reason = ResourceExhausted(
+        "the worker reads too slowly: " + std::to_string(queued_bytes_) + " bytes wait for it");
+    CloseLocked(reason);
+    CutOff(reason);  // what is queued would not be read
   }
 
   void Close(const Status& reason) override {
@@ -107,6 +111,15 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
     queued_bytes_ -= queue_.front().bytes;
     all_queued -= queue_.front().bytes;
     queue_.pop_front();
+  }
+
+  // Ends the stream at once. The reason overtakes whatever the worker has not read. gRPC's C++ has
+  // no such call, but lets extensions use that of the C core.
+  void CutOff(const Status& reason) {
+    const grpc::Status status = ToGrpc(reason);
+    grpc_call_cancel_with_status(context_.c_call(),
+                                 static_cast<grpc_status_code>(status.error_code()),
+                                 status.error_message().c_str(), nullptr);
   }
 
   void CloseLocked(const Status& reason) {
@@ -218,8 +231,7 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
   if (!job.ok()) return ToGrpc(job.status());
   const auto spec = SpecFromJob(job->job());
   if (!spec.ok()) return ToGrpc(spec.status());
-  const Model model(*spec);
-  const uint64_t most = model.bytes() + kCheckpointSlack + 256 * model.tensors().size();
+  const uint64_t most = MostCheckpointBytes(Model(*spec));
   std::string bytes;
   do {
     if (bytes.size() + part.data().size() > most)

@@ -255,7 +255,8 @@ void WorkerSession::Finish(const Load& work, const Completed& done) {
 void WorkerSession::Finish(const CatchUp&, const Completed& done) {
   if (done.status.code() == StatusCode::kUnavailable) return RetryLoading(done.status);
   if (!done.status.ok()) {
-    if (done.status.code() == StatusCode::kDataLoss) SendContradiction(done.status.message());
+    if (done.status.code() == StatusCode::kDataLoss)
+      SendFailure(0, done.status.message(), /*contradicts=*/true);
     return Distrust(done.status.message());
   }
   catch_up_ = false;
@@ -382,8 +383,10 @@ bool WorkerSession::Begin(const v1::Commit& commit) {
     return true;
   }
   if (commit.digest_before() != replica_->digest) {
-    SendContradiction("the commit of step " + std::to_string(commit.step()) +
-                      " was computed on another replica");
+    SendFailure(
+        0,
+        "the commit of step " + std::to_string(commit.step()) + " was computed on another replica",
+        /*contradicts=*/true);
     Distrust("the replica at step " + std::to_string(commit.step()) + " has digest " +
              Hex(replica_->digest) + ", the coordinator's " + Hex(commit.digest_before()));
     return true;
@@ -467,20 +470,16 @@ void WorkerSession::AbandonIfOverdue() {
   Abandon();
 }
 
-void WorkerSession::SendFailure(uint64_t lease_id, const std::string& text) {
+void WorkerSession::SendFailure(uint64_t lease_id, const std::string& text, bool contradicts) {
   v1::WorkerMessage message;
-  message.mutable_failure()->set_job_id(assigned_->job_id());
-  message.mutable_failure()->set_lease_id(lease_id);
-  message.mutable_failure()->set_message(text);
-  Say(std::move(message));
-}
-
-void WorkerSession::SendContradiction(const std::string& text) {
-  v1::WorkerMessage message;
-  message.mutable_failure()->set_job_id(assigned_->job_id());
-  message.mutable_failure()->set_message(text);
-  message.mutable_failure()->set_step(replica_->step);
-  message.mutable_failure()->set_digest(replica_->digest);
+  v1::Failure& failure = *message.mutable_failure();
+  failure.set_job_id(assigned_->job_id());
+  failure.set_lease_id(lease_id);
+  failure.set_message(text);
+  if (contradicts) {
+    failure.set_step(replica_->step);
+    failure.set_digest(replica_->digest);
+  }
   Say(std::move(message));
 }
 

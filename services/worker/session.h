@@ -179,9 +179,8 @@ class WorkerSession {
   void SayReady();
   void SendHeartbeatIfDue();
   void AbandonIfOverdue();
-  void SendFailure(uint64_t lease_id, const std::string& message);
-  // The journal says another digest than our replica has.
-  void SendContradiction(const std::string& message);
+  // `contradicts`: the journal says another digest than our replica has.
+  void SendFailure(uint64_t lease_id, const std::string& message, bool contradicts = false);
   void Say(v1::WorkerMessage message);
   void Note(std::string line);
   void Complain(std::string line);

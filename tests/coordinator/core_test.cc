@@ -31,6 +31,14 @@ void RunToStep(FakeWorld& world, const std::string& job, uint32_t step) {
   ASSERT_GE(world.core.Job(job)->step(), step);
 }
 
+// Job "a" of so many steps, taken up by these workers, at `step`.
+void StartJob(FakeWorld& world, uint32_t steps, const std::vector<std::string>& workers,
+              uint32_t step) {
+  world.Submit("a", FakeWorld::MakeJob(steps));
+  for (const std::string& id : workers) world.Join(id);
+  RunToStep(world, "a", step);
+}
+
 TEST(CoreTest, OneWorkerFinishesAJob) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(7));
@@ -107,10 +115,7 @@ TEST(CoreTest, AFullDiskPausesAndResumeAppendsTheSameRecord) {
 
 TEST(CoreTest, ADeadWorkersLeasesGoToTheOthers) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(6));
-  world.Join("x");
-  world.Join("y");
-  RunToStep(world, "a", 2);
+  StartJob(world, 6, {"x", "y"}, 2);
   world.workers["x"].stuck = true;
   world.RunToEnd(10, 20);
   world.Leave("x");
@@ -128,15 +133,38 @@ TEST(CoreTest, ADeadWorkersLeasesGoToTheOthers) {
 
 TEST(CoreTest, AStuckWorkersLeasesAreHedged) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(6));
-  world.Join("x");
-  world.Join("y");
-  RunToStep(world, "a", 2);
+  StartJob(world, 6, {"x", "y"}, 2);
   world.workers["x"].stuck = true;
   const int64_t before = world.now;
   world.RunToEnd();
   EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
   EXPECT_LT(world.now - before, 10'000) << "hedged, not expired";
+}
+
+TEST(CoreTest, WhoDoesNotReadGetsNoMoreWork) {
+  FakeWorld world;
+  StartJob(world, 12, {"x", "y", "z"}, 2);
+  world.workers["z"].stuck = true;
+  RunToStep(world, "a", 5);  // what it held is hedged
+  const int64_t before = world.now;
+  RunToStep(world, "a", 8);
+  EXPECT_LT(world.now - before, 500) << "nobody waits for it any more";
+  world.workers["z"].stuck = false;
+  const uint64_t results = world.workers["z"].results;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_GT(world.workers["z"].results, results) << "it caught up";
+}
+
+TEST(CoreTest, EveryOneOfManyGetsAShare) {
+  FakeWorld world;
+  constexpr uint32_t kWorkers = 300;
+  world.Submit("a", FakeWorld::MakeJob(2, 40 * kWorkers));
+  for (uint32_t w = 0; w < kWorkers; ++w) world.Join(std::to_string(w));
+  for (uint32_t w = 0; w < kWorkers; ++w) world.Work(std::to_string(w));  // Welcome
+  for (uint32_t w = 0; w < kWorkers; ++w) world.Work(std::to_string(w));  // Assign: it is ready
+  for (const v1::WorkerState& worker : world.core.Workers())
+    EXPECT_EQ(worker.state(), "working") << worker.worker_id();
 }
 
 TEST(CoreTest, ALoneStuckWorkersLeasesExpire) {
@@ -212,9 +240,7 @@ std::vector<CommitRecord> Honest(uint32_t steps) {
 
 TEST(CoreTest, AMinorityDigestIsQuarantined) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(6));
-  for (const char* id : {"x", "y", "z"}) world.Join(id);
-  RunToStep(world, "a", 2);
+  StartJob(world, 6, {"x", "y", "z"}, 2);
   world.workers["z"].wrong_from = 3;
   world.RunToEnd();
   EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
@@ -229,10 +255,7 @@ TEST(CoreTest, TheRefereeDecidesBetweenTwo) {
   for (const bool reverse : {false, true}) {  // whoever reports first
     FakeWorld world;
     world.reverse = reverse;
-    world.Submit("a", FakeWorld::MakeJob(6));
-    world.Join("x");
-    world.Join("y");
-    RunToStep(world, "a", 2);
+    StartJob(world, 6, {"x", "y"}, 2);
     world.workers["x"].wrong_from = 3;
     world.RunToEnd();
     EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
@@ -245,9 +268,7 @@ TEST(CoreTest, TheRefereeDecidesBetweenTwo) {
 
 TEST(CoreTest, TheSecondTimeItIsSentAwayAndStaysAway) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(9));
-  for (const char* id : {"x", "y", "z"}) world.Join(id);
-  RunToStep(world, "a", 2);
+  StartJob(world, 9, {"x", "y", "z"}, 2);
   world.workers["z"].wrong_from = 3;
   RunToStep(world, "a", 5);
   EXPECT_FALSE(world.workers["z"].closed);
@@ -263,9 +284,7 @@ TEST(CoreTest, TheSecondTimeItIsSentAwayAndStaysAway) {
 
 TEST(CoreTest, AWorkerWhoseMemoryChangesIsFoundEvenAlone) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(6));
-  world.Join("x");
-  RunToStep(world, "a", 3);
+  StartJob(world, 6, {"x"}, 3);
   for (int i = 0; i < 100 && !(world.workers["x"].step == 3 && world.workers["x"].inbox.empty());
        ++i)
     world.Work("x");
@@ -279,10 +298,7 @@ TEST(CoreTest, AWorkerWhoseMemoryChangesIsFoundEvenAlone) {
 
 TEST(CoreTest, NoCommitBeforeTwoAgree) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(6));
-  world.Join("x");
-  world.Join("y");
-  RunToStep(world, "a", 2);
+  StartJob(world, 6, {"x", "y"}, 2);
   world.workers["y"].stuck = true;  // it says nothing any more
   world.RunToEnd(10, 100);
   EXPECT_LE(world.core.Job("a")->step(), 3u) << "y may have voted for step 2, not for step 3";
@@ -293,9 +309,7 @@ TEST(CoreTest, NoCommitBeforeTwoAgree) {
 
 TEST(CoreTest, ALoneWorkersWrongCommitIsFoundWhenASecondComes) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(9));
-  world.Join("x");
-  RunToStep(world, "a", 1);
+  StartJob(world, 9, {"x"}, 1);
   world.workers["x"].wrong_from = 2;  // wrong before it votes
   RunToStep(world, "a", 3);
   v1::WorkerMessage message;  // y cannot follow the journal
@@ -316,10 +330,7 @@ TEST(CoreTest, WithoutARefereeATieEndsInAPause) {
   CoreOptions options;
   options.referee = false;
   FakeWorld world(options);
-  world.Submit("a", FakeWorld::MakeJob(6));
-  world.Join("x");
-  world.Join("y");
-  RunToStep(world, "a", 2);
+  StartJob(world, 6, {"x", "y"}, 2);
   world.workers["x"].wrong_from = 3;
   world.RunToEnd();
   EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
@@ -332,10 +343,7 @@ TEST(CoreTest, AnAuditFindsALiarWhoeverItIs) {
     CoreOptions options;
     options.audit_share = 1;
     FakeWorld world(options);
-    world.Submit("a", FakeWorld::MakeJob(9));
-    world.Join("x");
-    world.Join("y");
-    RunToStep(world, "a", 2);
+    StartJob(world, 9, {"x", "y"}, 2);
     world.workers[liar].lies_from = 3;
     world.RunToEnd();
     EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
@@ -351,10 +359,7 @@ TEST(CoreTest, AuditsNeitherBlockALoneWorkerNorWaitForAStuckOne) {
   CoreOptions options;
   options.audit_share = 1;
   FakeWorld world(options);
-  world.Submit("a", FakeWorld::MakeJob(4));
-  world.Join("x");
-  world.Join("y");
-  RunToStep(world, "a", 1);
+  StartJob(world, 4, {"x", "y"}, 1);
   world.workers["y"].stuck = true;
   world.RunToEnd(100, 20000);
   EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
@@ -373,10 +378,7 @@ TEST(CoreTest, ALoneWorkersCheckpointIsConfirmedByTheReferee) {
 
 TEST(CoreTest, AForgedCheckpointIsNotBelieved) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(6));
-  world.Join("x");
-  world.Join("y");
-  RunToStep(world, "a", 3);
+  StartJob(world, 6, {"x", "y"}, 3);
   // Somebody uploads other bytes with the same digest before the worker does.
   world.Do(world.core.CheckpointOffered(world.now, "a", 3, FakeWorld::DigestAt(3), "forged"));
   world.offers.push_back({"a", 3, "forged"});
@@ -415,9 +417,7 @@ TEST(CoreTest, OtherVersionsAndWrongAnswersAreRefused) {
 
 TEST(CoreTest, PauseResumeCancelAndPriority) {
   FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(6));
-  world.Join("w");
-  RunToStep(world, "a", 2);
+  StartJob(world, 6, {"w"}, 2);
   v1::Job urgent = FakeWorld::MakeJob(3);
   urgent.set_priority(1);
   world.Submit("b", urgent);

@@ -30,6 +30,7 @@ class Process {
   Process(Process&& other) noexcept;
   Process& operator=(Process&&) = delete;
 
+  pid_t pid() const { return pid_; }
   void Signal(int signal);
   // SIGKILL, and waits until it is gone.
   void Kill();

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
+#include "tests/service/worker_messages.h"
 
 namespace hatchery::test {
 
@@ -39,8 +40,5 @@ class RawWorker {
   std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::CoordinatorMessage>> stream_;
   std::string digest_;
 };
-
-// A connection of its own, not shared with others to the same address.
-std::shared_ptr<grpc::Channel> OwnChannel(const std::string& address);
 
 }  // namespace hatchery::test
