@@ -138,9 +138,10 @@ void Engine::Disconnected(const std::string& worker, const std::string& reason) 
   Do(core_.WorkerDisconnected(Now(), worker, reason));
 }
 
-StatusOr<std::vector<v1::WorkerState>> Engine::Workers() const {
+StatusOr<std::vector<v1::WorkerState>> Engine::Workers(bool connected_only) const {
   std::lock_guard lock(mutex_);
-  const std::vector<v1::WorkerState> live = core_.Workers();
+  std::vector<v1::WorkerState> live = core_.Workers();
+  if (connected_only) return live;
   HATCHERY_ASSIGN_OR_RETURN(std::vector<v1::WorkerState> all, catalogue_->Workers(kListed));
   std::erase_if(all, [&](v1::WorkerState& past) {
     past.set_state("gone");
