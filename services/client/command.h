@@ -41,7 +41,7 @@ void AddExportMetricsCommand(CLI::App& app);
 void AddFsckCommand(CLI::App& app);
 void AddBackupCommand(CLI::App& app);
 void AddSubmitCommand(CLI::App& app);
-// jobs, watch, pause, resume, cancel, workers, events, fetch.
+// jobs, watch, top, pause, resume, cancel, workers, events, fetch.
 void AddOnlineCommands(CLI::App& app);
 
 }  // namespace hatchery
