@@ -65,6 +65,7 @@ int Main(int argc, char** argv) {
   AddDataCommand(app);
   AddSubmitCommand(app);
   AddOnlineCommands(app);
+  AddDoctorCommand(app);
   AddVersion(app);
 
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
