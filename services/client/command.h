@@ -40,6 +40,7 @@ void AddPlotCommand(CLI::App& app);
 void AddExportMetricsCommand(CLI::App& app);
 void AddFsckCommand(CLI::App& app);
 void AddBackupCommand(CLI::App& app);
+void AddCompletionCommand(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
 void AddSubmitCommand(CLI::App& app);
 // jobs, watch, top, pause, resume, cancel, workers, events, fetch.

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "services/client/command.h"
+#include "services/client/manual.h"
 #include "services/common/cli_error.h"
 #include "services/common/guard.h"
 
@@ -66,7 +67,9 @@ int Main(int argc, char** argv) {
   AddSubmitCommand(app);
   AddOnlineCommands(app);
   AddDoctorCommand(app);
+  AddCompletionCommand(app);
   AddVersion(app);
+  AddSelfDescription(app, ClientManual());
 
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
   return 0;

@@ -15,6 +15,7 @@
 #include "services/coordinator/engine.h"
 #include "services/coordinator/limits.h"
 #include "services/coordinator/listener.h"
+#include "services/coordinator/manual.h"
 #include "services/coordinator/worker_service.h"
 
 namespace hatchery::coordinator {
@@ -93,6 +94,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "off"}))
       ->capture_default_str();
   AddLogOptions(app, options.log);
+  AddSelfDescription(app, TheManual());
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
 
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.

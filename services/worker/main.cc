@@ -10,6 +10,7 @@
 #include "services/common/guard.h"
 #include "services/common/log.h"
 #include "services/gang/gang.h"
+#include "services/worker/manual.h"
 #include "services/worker/shell.h"
 
 namespace hatchery::worker {
@@ -87,6 +88,7 @@ int Main(int argc, char** argv) {
   app.add_option("--chaos", chaos,
                  "misbehave on purpose, for drills: flip@STEP, lie@STEP, stall@STEP, garbage@STEP");
   AddLogOptions(app, log);
+  AddSelfDescription(app, TheManual());
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
 
   StartLog(log);
