@@ -320,8 +320,11 @@ void Engine::Do(const JobChanged& action) {
   const auto state = core_.Job(action.job);
   if (!state) return;
   if (action.stepped) {
-    updates_[action.job].push_back(state->latest());
-    WriteLog(LineOf(action.job, state->latest()));
+    std::vector<v1::JobUpdate>& updates = updates_[action.job];
+    // The end of a job comes as updates of its last step.
+    if (updates.empty() || updates.back().step() < state->step())
+      WriteLog(LineOf(action.job, state->latest()));
+    updates.push_back(state->latest());
   }
   Complain(catalogue_->PutJob(*state));
   news_.notify_all();

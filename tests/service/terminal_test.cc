@@ -106,7 +106,7 @@ TEST_F(TerminalTest, WatchOutlivesTheCoordinatorAndEndsWithTheJob) {
   coordinator_.emplace(StartCoordinator());
   id_ = Submit("job.yaml");
   TerminalProcess watch = Watch(80, 24);
-  ASSERT_TRUE(watch.ReadUntil(Shows("queued"))) << watch.screen().Text();
+  ASSERT_TRUE(watch.ReadUntil(Shows("0 workers"))) << watch.screen().Text();
   coordinator_->Kill();
   ASSERT_TRUE(watch.ReadUntil(Shows("no coordinator answers"))) << watch.screen().Text();
   coordinator_.reset();
