@@ -3,6 +3,7 @@
 // `hatchery watch` and `hatchery top` on a real terminal, against real programs.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "tests/service/cluster.h"
@@ -27,8 +28,14 @@ class TerminalTest : public Cluster {
   TerminalProcess Watch(size_t columns, size_t rows, std::vector<std::string> variables = {}) {
     return {{"hatchery", "watch", id_, "--coordinator", Address()}, columns, rows, variables};
   }
-  static std::function<bool(const Screen&)> Shows(const std::string& text) {
-    return [text](const Screen& screen) { return screen.Text().find(text) != std::string::npos; };
+  // All of these at once: between two leases a worker is idle.
+  static std::function<bool(const Screen&)> Shows(const std::vector<std::string>& parts) {
+    return [parts](const Screen& screen) {
+      const std::string text = screen.Text();
+      return std::all_of(parts.begin(), parts.end(), [&](const std::string& part) {
+        return text.find(part) != std::string::npos;
+      });
+    };
   }
   static uint32_t StepOn(const Screen& screen) {
     const std::string text = screen.Text();
@@ -51,7 +58,7 @@ class TerminalTest : public Cluster {
 TEST_F(TerminalTest, WatchDrawsAndCtrlCLeavesTheJob) {
   Start();
   TerminalProcess watch = Watch(100, 30);
-  ASSERT_TRUE(watch.ReadUntil(Shows("100 %  ████")))
+  ASSERT_TRUE(watch.ReadUntil(Shows({"100 %  ████", "working"})))
       << watch.screen().Text();  // the worker's share
   const std::string text = watch.screen().Text();
   EXPECT_TRUE(watch.screen().alternate());
@@ -73,11 +80,11 @@ TEST_F(TerminalTest, WatchDrawsAndCtrlCLeavesTheJob) {
 TEST_F(TerminalTest, NoColorNarrowAndResized) {
   Start();
   TerminalProcess watch = Watch(40, 12, {"NO_COLOR=1"});
-  ASSERT_TRUE(watch.ReadUntil(Shows("working"))) << watch.screen().Text();
+  ASSERT_TRUE(watch.ReadUntil(Shows({"working"}))) << watch.screen().Text();
   EXPECT_FALSE(watch.screen().overflowed());
   EXPECT_THAT(watch.screen().Text(), Not(HasSubstr("NAME")));
   watch.Resize(150, 40);
-  ASSERT_TRUE(watch.ReadUntil(Shows("NAME"))) << watch.screen().Text();
+  ASSERT_TRUE(watch.ReadUntil(Shows({"NAME"}))) << watch.screen().Text();
   EXPECT_FALSE(watch.screen().colored());
   // Ctrl-Z gives the terminal back, and takes it again when the program goes on: here at once, for
   // there is no shell that it could be stopped for.
@@ -95,7 +102,7 @@ TEST_F(TerminalTest, NoColorNarrowAndResized) {
 TEST_F(TerminalTest, AsciiWhereTheLocaleIsNotUtf8) {
   Start();
   TerminalProcess watch = Watch(80, 24, {"LANG=C"});
-  ASSERT_TRUE(watch.ReadUntil(Shows("working")));
+  ASSERT_TRUE(watch.ReadUntil(Shows({"working"})));
   watch.Signal(SIGTERM);
   EXPECT_EQ(watch.Wait(), 0);
   ExpectGivenBack(watch);
@@ -106,9 +113,9 @@ TEST_F(TerminalTest, WatchOutlivesTheCoordinatorAndEndsWithTheJob) {
   coordinator_.emplace(StartCoordinator());
   id_ = Submit("job.yaml");
   TerminalProcess watch = Watch(80, 24);
-  ASSERT_TRUE(watch.ReadUntil(Shows("0 workers"))) << watch.screen().Text();
+  ASSERT_TRUE(watch.ReadUntil(Shows({"0 workers"}))) << watch.screen().Text();
   coordinator_->Kill();
-  ASSERT_TRUE(watch.ReadUntil(Shows("no coordinator answers"))) << watch.screen().Text();
+  ASSERT_TRUE(watch.ReadUntil(Shows({"no coordinator answers"}))) << watch.screen().Text();
   coordinator_.reset();
   coordinator_.emplace(StartCoordinator());
   worker_.emplace(StartWorker("hand"));
@@ -121,8 +128,8 @@ TEST_F(TerminalTest, WatchOutlivesTheCoordinatorAndEndsWithTheJob) {
 TEST_F(TerminalTest, TopShowsTheFleet) {
   Start();
   TerminalProcess top({"hatchery", "top", "--coordinator", Address()}, 120, 30);
-  ASSERT_TRUE(top.ReadUntil(Shows("100 %"))) << top.screen().Text();
-  for (const char* part : {"1 worker", "1 open job", "tokens/s", "running", "hand", "working"})
+  ASSERT_TRUE(top.ReadUntil(Shows({"100 %  ████", "working"}))) << top.screen().Text();
+  for (const char* part : {"1 worker", "1 open job", "tokens/s", "running", "hand"})
     EXPECT_THAT(top.screen().Text(), HasSubstr(part));
   top.Type("\x03");
   EXPECT_EQ(top.Wait(), 0);
