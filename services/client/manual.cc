@@ -25,7 +25,7 @@ A token for the coordinator can be in HATCHERY_TOKEN instead of a file.)"},
 after some of its steps, initial.safetensors, if present, those that it started from.)"},
       {"EXIT STATUS",
        R"(0 if what was asked for was done, 1 if not, with one line on stderr that says what is wrong and
-what to do. Command lines that cannot be understood have statuses above 100. doctor exits with 0 if
+what to do. 2 if the command line cannot be understood. doctor exits with 0 if
 no check is bad.)"},
       {"EXAMPLES",
        R"(Train here, prove the run, and let the model write:
