@@ -40,8 +40,10 @@ void AddPlotCommand(CLI::App& app);
 void AddExportMetricsCommand(CLI::App& app);
 void AddFsckCommand(CLI::App& app);
 void AddBackupCommand(CLI::App& app);
+void AddCompletionCommand(CLI::App& app);
+void AddDoctorCommand(CLI::App& app);
 void AddSubmitCommand(CLI::App& app);
-// jobs, watch, pause, resume, cancel, workers, events, fetch.
+// jobs, watch, top, pause, resume, cancel, workers, events, fetch.
 void AddOnlineCommands(CLI::App& app);
 
 }  // namespace hatchery

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "services/client/command.h"
+#include "services/client/manual.h"
 #include "services/common/cli_error.h"
 #include "services/common/guard.h"
 
@@ -65,7 +66,10 @@ int Main(int argc, char** argv) {
   AddDataCommand(app);
   AddSubmitCommand(app);
   AddOnlineCommands(app);
+  AddDoctorCommand(app);
+  AddCompletionCommand(app);
   AddVersion(app);
+  AddSelfDescription(app, ClientManual());
 
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
   return 0;

@@ -142,6 +142,9 @@ void AddOnlineCommands(CLI::App& app) {
   watch_command->add_option("--from", watch->from_step, "Repeat the steps from this one on first")
       ->check(WholeNumber(0, UINT32_MAX));
 
+  Add(app, "top", "The coordinator's jobs and workers, live", std::make_shared<Options>(),
+      WatchFleet);
+
   AddChange(app, "pause",
             "Stop a job for later; the step that it is on is dropped and done anew by resume",
             &Online::Stub::PauseJob);

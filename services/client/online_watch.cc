@@ -1,21 +1,37 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// Following a job: one live line on a terminal, a line a step elsewhere.
-#include <unistd.h>
-
+// Following a job, and the fleet: a live view on a terminal; elsewhere a line a step.
 #include <atomic>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
-#include <stop_token>
+#include <functional>
+#include <mutex>
 #include <thread>
 
+#include "services/client/job_feed.h"
+#include "services/client/job_view.h"
 #include "services/client/online.h"
 #include "services/client/online_print.h"
-#include "services/common/job.h"
-#include "services/common/rpc.h"
+#include "services/client/share_meter.h"
+#include "services/client/terminal.h"
 
 namespace hatchery {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint32_t kCurveSteps = 4096;                   // before now
+constexpr std::chrono::milliseconds kFrame{100};         // between two looks at what changed
+constexpr std::chrono::milliseconds kBetweenAsks{1000};  // of the coordinator, about workers
+
+int64_t UnixSeconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// ---- Lines -------------------------------------------------------------------------------------
 
 std::atomic<bool> interrupted = false;  // lock-free, so a signal handler may set it
 
@@ -41,135 +57,238 @@ class Interrupt {
   std::jthread thread_;
 };
 
-class Screen {
- public:
-  Screen(const OnlineOptions& options, v1::Job job)
-      : json_(options.json), live_(!options.json && isatty(STDOUT_FILENO)), job_(std::move(job)) {}
-  ~Screen() { EndLine(); }
+std::string Line(const v1::JobState& job, const v1::JobUpdate& u) {
+  char text[256];
+  int at = std::snprintf(text, sizeof text, "step %u/%u  train %.3f", u.step(), u.steps(),
+                         u.train_bits_per_byte());
+  const auto add = [&](const char* format, auto... values) {
+    at += std::snprintf(text + at, sizeof text - static_cast<size_t>(at), format, values...);
+  };
+  if (u.validation_bits_per_byte() > 0)
+    add("  held-out %.3f (step %u)", u.validation_bits_per_byte(), u.validation_step());
+  add(" bits/byte  %s tokens/s  %u worker%s", FormatRate(u.tokens_per_second()).c_str(),
+      u.workers(), u.workers() == 1 ? "" : "s");
+  v1::JobState now = job;
+  now.set_state(u.state());
+  now.set_step(u.step());
+  if (u.state() != v1::JobState::RUNNING)
+    add("  %s", StateName(u.state()).c_str());
+  else if (const auto left = SecondsLeft(now, {u}); left && *left > 0)
+    add("  ETA %s", FormatDuration(*left).c_str());
+  return text;
+}
 
-  // Shows each update once: a coordinator repeats the newest one whenever a stream begins.
-  void Show(const v1::JobUpdate& update) {
-    if (shown_ && shown_->first == update.step() && shown_->second == update.state()) return;
-    shown_ = {update.step(), update.state()};
-    if (json_) {
-      std::printf("%s\n", ToJson(update).c_str());
-    } else {
-      std::printf(live_ ? "\r\033[K%s" : "%s\n", Line(update).c_str());
-      open_line_ = live_;
-    }
+StatusOr<v1::JobState> FollowInLines(Online& online, const v1::JobState& job, bool json,
+                                     uint32_t seen) {
+  const Interrupt interrupt;
+  JobFeed feed;
+  feed.on_update = [&](const v1::JobUpdate& update) {
+    std::printf("%s\n", (json ? ToJson(update) : Line(job, update)).c_str());
     std::fflush(stdout);
-  }
+  };
+  feed.on_note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
+  return FollowJob(online, job.job_id(), seen, feed, interrupt.token());
+}
 
-  // A remark, on stderr.
-  void Say(const std::string& text) {
-    EndLine();
-    std::fprintf(stderr, "%s\n", text.c_str());
+// ---- Live views --------------------------------------------------------------------------------
+
+// Shows `frame` on the whole terminal until it says that it is the last one, or somebody quits;
+// then leaves that frame on the screen that was there before.
+struct Frame {
+  std::vector<std::string> lines;
+  bool last = false;
+};
+void ShowLive(const std::function<Frame(ViewSize, Style)>& frame) {
+  const Style style = StyleOfStdout();
+  std::vector<std::string> lines;
+  {
+    Terminal terminal;
+    for (bool last = false; !last;) {
+      Frame now = frame(terminal.size(), style);
+      lines = std::move(now.lines);
+      terminal.Show(lines);
+      last = now.last || terminal.WaitForQuit(kFrame);
+    }
+  }
+  if (!lines.empty()) lines.pop_back();  // the hint how to quit
+  for (const std::string& line : lines) std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+// Calls `ask` now and every second, on a thread of its own, while it lives.
+class Repeat {
+ public:
+  explicit Repeat(std::function<void(const std::stop_token&)> ask)
+      : thread_([ask = std::move(ask)](const std::stop_token& stop) {
+          std::mutex mutex;
+          std::unique_lock lock(mutex);
+          std::condition_variable_any never;
+          do ask(stop);
+          while (!never.wait_for(lock, stop, kBetweenAsks, [] { return false; }) &&
+                 !stop.stop_requested());
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
+// The connected workers with their shares; of one job, unless `job_id` is empty.
+class WorkersAsker {
+ public:
+  StatusOr<std::vector<WorkerRow>> Ask(Online& online, const std::string& job_id,
+                                       const std::stop_token& stop) {
+    v1::ListWorkersRequest request;
+    request.set_connected_only(true);
+    HATCHERY_ASSIGN_OR_RETURN(const v1::ListWorkersResponse response,
+                              online.Call(&Online::Stub::ListWorkers, request, stop));
+    std::vector<v1::WorkerState> connected;
+    for (const v1::WorkerState& worker : response.workers())
+      if (worker.state() != "gone") connected.push_back(worker);  // an older coordinator tells all
+    const std::chrono::duration<double> now = Clock::now() - start_;
+    meter_.Add(now.count(), connected);
+    std::vector<WorkerRow> rows;
+    for (const v1::WorkerState& worker : connected)
+      if (job_id.empty() || worker.job_id() == job_id) rows.push_back({worker, meter_.Of(worker)});
+    return rows;
   }
 
  private:
-  void EndLine() {
-    if (!open_line_) return;
-    std::printf("\n");
-    std::fflush(stdout);
-    open_line_ = false;
-  }
-
-  std::string Line(const v1::JobUpdate& u) const {
-    char text[256];
-    int at = std::snprintf(text, sizeof text, "step %u/%u  train %.3f", u.step(), u.steps(),
-                           u.train_bits_per_byte());
-    const auto add = [&](const char* format, auto... values) {
-      at += std::snprintf(text + at, sizeof text - static_cast<size_t>(at), format, values...);
-    };
-    if (u.validation_bits_per_byte() > 0) {
-      add("  held-out %.3f (step %u)", u.validation_bits_per_byte(), u.validation_step());
-    }
-    add(" bits/byte  %s tokens/s  %u worker%s", FormatRate(u.tokens_per_second()).c_str(),
-        u.workers(), u.workers() == 1 ? "" : "s");
-    if (u.state() != v1::JobState::RUNNING) {
-      add("  %s", StateName(u.state()).c_str());
-    } else if (u.tokens_per_second() > 0 && u.steps() > u.step()) {
-      const double tokens = double(u.steps() - u.step()) * double(TokensPerStep(job_));
-      add("  ETA %s", FormatDuration(tokens / u.tokens_per_second()).c_str());
-    }
-    return text;
-  }
-
-  const bool json_;
-  const bool live_;
-  const v1::Job job_;
-  bool open_line_ = false;
-  std::optional<std::pair<uint32_t, v1::JobState::State>> shown_;  // last
+  const Clock::time_point start_ = Clock::now();
+  ShareMeter meter_;
 };
 
-bool IsOver(v1::JobState::State state) {
-  return state == v1::JobState::FINISHED || state == v1::JobState::CANCELLED;
+StatusOr<v1::JobState> FollowLive(Online& online, const v1::JobState& job,
+                                  const std::string& coordinator, uint32_t seen) {
+  std::mutex mutex;
+  JobView view;
+  view.coordinator = coordinator;
+  view.job = job;
+  std::optional<StatusOr<v1::JobState>> ended;
+
+  JobFeed feed;
+  feed.on_update = [&](const v1::JobUpdate& update) {
+    std::lock_guard lock(mutex);
+    view.notice.clear();
+    view.job.set_step(update.step());
+    view.job.set_state(update.state());
+    view.job.set_workers(update.workers());
+    *view.job.mutable_latest() = update;
+    if (!view.updates.empty() && view.updates.back().step() == update.step())
+      view.updates.pop_back();
+    view.updates.push_back(update);
+    if (view.updates.size() > 2 * kCurveSteps)
+      view.updates.erase(view.updates.begin(), view.updates.begin() + kCurveSteps);
+  };
+  feed.on_note = [&](const std::string& text) {
+    std::lock_guard lock(mutex);
+    view.notice = text;
+  };
+  const std::jthread follower([&](const std::stop_token& stop) {
+    StatusOr<v1::JobState> state = FollowJob(online, job.job_id(), seen, feed, stop);
+    std::lock_guard lock(mutex);
+    if (state.ok()) view.job = *state;
+    ended = std::move(state);
+  });
+  WorkersAsker asker;
+  const Repeat workers([&](const std::stop_token& stop) {
+    auto rows = asker.Ask(online, job.job_id(), stop);
+    const auto state = GetJob(online, job.job_id(), stop);
+    std::lock_guard lock(mutex);
+    if (rows.ok()) view.workers = std::move(*rows);
+    // The stream may have told of later steps meanwhile.
+    if (state.ok() && !ended && state->step() >= view.job.step()) view.job = *state;
+  });
+  ShowLive([&](ViewSize size, Style style) -> Frame {
+    std::lock_guard lock(mutex);
+    view.now_unix_seconds = UnixSeconds();
+    return {Render(view, size, style), ended.has_value()};
+  });
+  std::lock_guard lock(mutex);
+  return ended ? *ended : Cancelled("no longer watched");
 }
 
-// One WatchJob call: shows its updates until the stream ends, for whatever reason. `seen`: commits
-// whose updates need not be sent (again).
-grpc::Status Follow(Online& online, const std::string& job_id, uint32_t& seen, Screen& screen,
-                    const std::stop_token& stop) {
-  grpc::ClientContext context;
-  const CancelOnStop cancel(stop, context);
-  v1::WatchJobRequest request;
-  request.set_job_id(job_id);
-  request.set_from_step(seen);
-  const auto reader = online.stub().WatchJob(&context, request);
-  v1::JobUpdate update;
-  while (reader->Read(&update)) {
-    screen.Show(update);
-    seen = update.step();
-  }
-  return reader->Finish();
-}
+// ---- The ends ----------------------------------------------------------------------------------
 
-StatusOr<v1::JobState> GetJob(Online& online, const std::string& job_id) {
-  v1::GetJobRequest request;
-  request.set_job_id(job_id);
-  return online.Call(&Online::Stub::GetJob, request);
-}
-
-Status Ended(const v1::JobState& job, Screen& screen) {
+Status Ended(const v1::JobState& job) {
   const std::string reason = job.reason().empty() ? "" : ": " + job.reason();
-  if (job.state() == v1::JobState::CANCELLED) {
+  if (job.state() == v1::JobState::CANCELLED)
     return FailedPrecondition("job " + job.job_id() + " was cancelled at step " +
                               std::to_string(job.step()) + reason);
-  }
-  screen.Say("job " + job.job_id() + " has finished; get it with: hatchery fetch " + job.job_id() +
-             " --out DIR");
+  std::fprintf(stderr, "job %s has finished; get it with: hatchery fetch %s --out DIR\n",
+               job.job_id().c_str(), job.job_id().c_str());
   return {};
+}
+
+// What an online call needs to be made again by hand.
+std::string At(const OnlineOptions& options) { return " --coordinator " + options.coordinator; }
+
+StatusOr<FleetView> AskFleet(Online& online, WorkersAsker& asker, const std::stop_token& stop) {
+  FleetView view;
+  HATCHERY_ASSIGN_OR_RETURN(v1::ListJobsResponse jobs,
+                            online.Call(&Online::Stub::ListJobs, v1::ListJobsRequest(), stop));
+  view.jobs.assign(jobs.jobs().begin(), jobs.jobs().end());
+  HATCHERY_ASSIGN_OR_RETURN(view.workers, asker.Ask(online, "", stop));
+  return view;
+}
+
+void PrintOnce(const FleetView& view, bool json) {
+  for (const v1::JobState& job : view.jobs)
+    if (json) std::printf("%s\n", ToJson(job).c_str());
+  for (const WorkerRow& worker : view.workers)
+    if (json) std::printf("%s\n", ToJson(worker.state).c_str());
+  if (json) return;
+  const size_t rows = view.jobs.size() + 2 * view.workers.size() + 10;  // for all
+  auto lines = Render(view, {.columns = 200, .rows = 2 * rows}, {});
+  lines.pop_back();
+  for (const std::string& line : lines) std::printf("%s\n", line.c_str());
 }
 
 }  // namespace
 
 Status WatchJob(const OnlineOptions& options, const std::string& job_id,
                 std::optional<uint32_t> from) {
-  const Interrupt interrupt;
-  const std::stop_token stop = interrupt.token();
   HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
-  StatusOr<v1::JobState> job = GetJob(online, job_id);
-  if (!job.ok()) return job.status();
-  // Step n is what the n-th commit led to.
-  uint32_t seen = from ? std::max(*from, 1u) - 1 : job->step();
-  Screen screen(options, job->job());
-  for (bool lost = false; !stop.stop_requested();) {
-    const grpc::Status ended = Follow(online, job_id, seen, screen, stop);
-    if (stop.stop_requested()) break;
-    // The stream may have ended with the job or with the coordinator; the job itself tells.
-    job = GetJob(online, job_id);
-    if (job.ok() && IsOver(job->state())) return Ended(*job, screen);
-    if (job.ok() && lost) screen.Say("the coordinator is back");
-    if (!job.ok() && job.status().code() != StatusCode::kUnavailable) return job.status();
-    if (!job.ok() && !lost) screen.Say(job.status().message() + "; waiting for it");
-    if (job.ok() && !ended.ok() && ended.error_code() != grpc::StatusCode::UNAVAILABLE) {
-      return online.Explain(ended);
-    }
-    lost = !job.ok();
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  HATCHERY_ASSIGN_OR_RETURN(const v1::JobState job, GetJob(online, job_id));
+  const bool live = !options.json && Terminal::Usable();
+  // Step n is what the n-th commit led to. The live view's curve wants a past.
+  const uint32_t seen = from   ? std::max(*from, 1u) - 1
+                        : live ? job.step() - std::min(job.step(), kCurveSteps)
+                               : job.step();
+  const StatusOr<v1::JobState> ended = live ? FollowLive(online, job, options.coordinator, seen)
+                                            : FollowInLines(online, job, options.json, seen);
+  if (ended.ok()) return Ended(*ended);
+  if (ended.status().code() != StatusCode::kCancelled) return ended.status();
+  std::fprintf(stderr,
+               "stopped watching; the job goes on. Watch it again with: hatchery watch %s%s\n",
+               job_id.c_str(), At(options).c_str());
+  return {};
+}
+
+Status WatchFleet(const OnlineOptions& options) {
+  HATCHERY_ASSIGN_OR_RETURN(Online online, Online::Open(options));
+  WorkersAsker asker;
+  HATCHERY_ASSIGN_OR_RETURN(FleetView view, AskFleet(online, asker, {}));
+  view.coordinator = options.coordinator;
+  if (options.json || !Terminal::Usable()) {
+    PrintOnce(view, options.json);
+    return {};
   }
-  screen.Say("stopped watching; the job goes on. Watch it again with: hatchery watch " + job_id +
-             " --coordinator " + options.coordinator);
+  std::mutex mutex;
+  const Repeat repeat([&](const std::stop_token& stop) {
+    StatusOr<FleetView> now = AskFleet(online, asker, stop);
+    std::lock_guard lock(mutex);
+    if (now.ok()) {
+      view = std::move(*now);
+      view.coordinator = options.coordinator;
+    } else {
+      view.notice = now.status().message() + "; asking again";
+    }
+  });
+  ShowLive([&](ViewSize size, Style style) -> Frame {
+    std::lock_guard lock(mutex);
+    view.now_unix_seconds = UnixSeconds();
+    return {Render(view, size, style), false};
+  });
   return {};
 }
 

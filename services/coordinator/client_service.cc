@@ -1,12 +1,15 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/client_service.h"
 
+#include <chrono>
 #include <new>
 
+#include "kernels/core/version.h"
 #include "kernels/model.h"
 #include "services/common/checkpoint.h"
 #include "services/common/job.h"
 #include "services/common/memory.h"
+#include "services/common/protocol.h"
 #include "services/coordinator/streaming.h"
 
 namespace hatchery::coordinator {
@@ -59,6 +62,17 @@ grpc::Status Answer(StatusOr<v1::JobState> state, v1::JobState* response) {
 }
 
 }  // namespace
+
+grpc::Status ClientServiceImpl::About(grpc::ServerContext*, const v1::AboutRequest*,
+                                      v1::AboutResponse* response) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  response->set_software_version(HATCHERY_VERSION);
+  response->set_protocol_version(kProtocolVersion);
+  response->set_contract_version(core::kContractVersion);
+  response->set_unix_milliseconds(
+      std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  return {};
+}
 
 grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
                                           v1::SubmitJobResponse* response) {
@@ -136,9 +150,10 @@ grpc::Status ClientServiceImpl::CancelJob(grpc::ServerContext*, const v1::Change
   return Answer(engine_.Cancel(request->job_id()), response);
 }
 
-grpc::Status ClientServiceImpl::ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
+grpc::Status ClientServiceImpl::ListWorkers(grpc::ServerContext*,
+                                            const v1::ListWorkersRequest* request,
                                             v1::ListWorkersResponse* response) {
-  auto workers = engine_.Workers();
+  auto workers = engine_.Workers(request->connected_only());
   if (!workers.ok()) return ToGrpc(workers.status());
   for (v1::WorkerState& worker : *workers) *response->add_workers() = std::move(worker);
   return {};

@@ -14,6 +14,8 @@ class ClientServiceImpl : public v1::ClientService::Service {
  public:
   ClientServiceImpl(Engine& engine, Bounds& bounds) : engine_(engine), bounds_(bounds) {}
 
+  grpc::Status About(grpc::ServerContext*, const v1::AboutRequest*,
+                     v1::AboutResponse* response) override;
   grpc::Status SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
                          v1::SubmitJobResponse* response) override;
   grpc::Status ListJobs(grpc::ServerContext*, const v1::ListJobsRequest*,
@@ -28,7 +30,7 @@ class ClientServiceImpl : public v1::ClientService::Service {
                          v1::JobState* response) override;
   grpc::Status CancelJob(grpc::ServerContext*, const v1::ChangeJobRequest* request,
                          v1::JobState* response) override;
-  grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
+  grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest* request,
                            v1::ListWorkersResponse* response) override;
   grpc::Status ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request,
                           v1::ListEventsResponse* response) override;

@@ -1,8 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/engine.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -11,7 +9,9 @@
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/log.h"
 #include "services/common/sha256.h"
+#include "services/coordinator/event_log.h"
 #include "services/coordinator/known_answer.h"
 #include "services/coordinator/recovery.h"
 
@@ -102,11 +102,12 @@ Status Engine::RecoverJobs() {
 
 void Engine::RecoverJob(const std::string& id, const v1::JobState* known) {
   auto job = coordinator::RecoverJob(*store_, id, known);
-  if (!job.ok()) return spdlog::error("job {} is left alone: {}", id, job.status().message());
-  spdlog::info("job {} recovered at step {}{}", id, job->record.step,
-               job->torn_bytes == 0 ? ""
-                                    : " (" + std::to_string(job->torn_bytes) +
-                                          " bytes of a broken-off write were cut off)");
+  if (!job.ok()) return WriteLog({LogLevel::kError, "job_left_alone", job.status().message(), id});
+  if (job->torn_bytes > 0)
+    WriteLog({LogLevel::kWarning, "journal_cut",
+              std::to_string(job->torn_bytes) + " bytes of a broken-off write were cut off", id,
+              job->record.step});
+  WriteLog({LogLevel::kInfo, "job_found", "its journal ends at this step", id, job->record.step});
   updates_[id] = std::move(job->updates);
   Do(core_.JobRecovered(Now(), std::move(job->record)));
 }
@@ -137,9 +138,10 @@ void Engine::Disconnected(const std::string& worker, const std::string& reason) 
   Do(core_.WorkerDisconnected(Now(), worker, reason));
 }
 
-StatusOr<std::vector<v1::WorkerState>> Engine::Workers() const {
+StatusOr<std::vector<v1::WorkerState>> Engine::Workers(bool connected_only) const {
   std::lock_guard lock(mutex_);
-  const std::vector<v1::WorkerState> live = core_.Workers();
+  std::vector<v1::WorkerState> live = core_.Workers();
+  if (connected_only) return live;
   HATCHERY_ASSIGN_OR_RETURN(std::vector<v1::WorkerState> all, catalogue_->Workers(kListed));
   std::erase_if(all, [&](v1::WorkerState& past) {
     past.set_state("gone");
@@ -277,7 +279,7 @@ void Engine::Do(const Send& action) {
 void Engine::Do(const CloseWorker& action) {
   const auto found = streams_.find(action.worker);
   if (found == streams_.end()) return;
-  spdlog::warn("worker {} is sent away: {}", action.worker, action.status.message());
+  WriteLog({LogLevel::kWarning, "session_closed", action.status.message(), "", {}, action.worker});
   found->second->Close(action.status);
   streams_.erase(found);
 }
@@ -298,12 +300,7 @@ void Engine::Do(const LogEvent& action) {
   if (event.message().size() > kLongestEvent) event.mutable_message()->resize(kLongestEvent);
   unsaved_.push_back(event);
   SaveEvents();
-  spdlog::info("{}{}{} {}",
-               event.job_id().empty()
-                   ? ""
-                   : "job " + event.job_id() + " step " + std::to_string(event.step()) + ": ",
-               event.worker_id().empty() ? "" : event.worker_id() + ": ", event.kind(),
-               event.message());
+  WriteLog(LineOf(event));
 }
 
 // What a full disk does not take is kept for later, up to a bound.
@@ -322,7 +319,13 @@ void Engine::SaveEvents() {
 void Engine::Do(const JobChanged& action) {
   const auto state = core_.Job(action.job);
   if (!state) return;
-  if (action.stepped) updates_[action.job].push_back(state->latest());
+  if (action.stepped) {
+    std::vector<v1::JobUpdate>& updates = updates_[action.job];
+    // The end of a job comes as updates of its last step.
+    if (updates.empty() || updates.back().step() < state->step())
+      WriteLog(LineOf(action.job, state->latest()));
+    updates.push_back(state->latest());
+  }
   Complain(catalogue_->PutJob(*state));
   news_.notify_all();
 }
@@ -330,7 +333,7 @@ void Engine::Do(const JobChanged& action) {
 void Engine::Do(const WorkerChanged& action) { Complain(catalogue_->PutWorker(action.worker)); }
 
 void Engine::Complain(const Status& status) {
-  if (!status.ok()) spdlog::error("{}", status.message());
+  if (!status.ok()) WriteLog({LogLevel::kError, "catalogue_failed", status.message()});
 }
 
 // ---- Threads -----------------------------------------------------------------------------------

@@ -63,8 +63,8 @@ class Engine {
   StatusOr<v1::JobState> Cancel(const std::string& job);
   StatusOr<v1::JobState> Job(const std::string& job) const;
   std::vector<v1::JobState> Jobs() const;
-  // Those connected, and those that were, newest last.
-  StatusOr<std::vector<v1::WorkerState>> Workers() const;
+  // Those connected, and unless `connected_only` those that were, newest last.
+  StatusOr<std::vector<v1::WorkerState>> Workers(bool connected_only) const;
   StatusOr<std::vector<v1::Event>> Events(const std::string& job) const;
 
   // Updates of `job` from the `seen`-th on, and its state. Waits up to half a second for news if

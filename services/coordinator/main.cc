@@ -2,8 +2,6 @@
 //
 // hatchery-coordinator: hands out shards, keeps the journals.
 #include <grpcpp/grpcpp.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -12,10 +10,12 @@
 #include "services/common/cli_error.h"
 #include "services/common/file_limit.h"
 #include "services/common/guard.h"
+#include "services/common/log.h"
 #include "services/coordinator/client_service.h"
 #include "services/coordinator/engine.h"
 #include "services/coordinator/limits.h"
 #include "services/coordinator/listener.h"
+#include "services/coordinator/manual.h"
 #include "services/coordinator/worker_service.h"
 
 namespace hatchery::coordinator {
@@ -24,6 +24,7 @@ namespace {
 struct Options {
   ListenOptions listen;
   Limits limits;
+  LogOptions log;
   std::string data_dir;
   uint32_t heartbeat_seconds = 5;
   double audit_share = 0.01;
@@ -58,11 +59,12 @@ Status Serve(const Options& options) {
   ClientServiceImpl clients(*engine, bounds);
   HATCHERY_ASSIGN_OR_RETURN(const Listening listening,
                             Listen(options.listen, {&workers, &clients}));
-  spdlog::info("listening on {}, data in {}", listening.address, options.data_dir);
+  WriteLog({LogLevel::kInfo, "listening",
+            "listening on " + listening.address + ", data in " + options.data_dir});
 
   int signal = 0;
   sigwait(&signals, &signal);
-  spdlog::info("{}: shutting down", signal == SIGTERM ? "terminated" : "interrupted");
+  WriteLog({LogLevel::kInfo, "shutting_down", signal == SIGTERM ? "terminated" : "interrupted"});
   engine->Stop();
   listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   return {};
@@ -91,17 +93,18 @@ int Main(int argc, char** argv) {
                  "lone worker's checkpoint: auto, cpu, cuda or off")
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "off"}))
       ->capture_default_str();
+  AddLogOptions(app, options.log);
+  AddSelfDescription(app, TheManual());
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
 
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   RaiseFileLimit();
-  spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-coordinator"));
-  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-  spdlog::flush_on(spdlog::level::info);
+  StartLog(options.log);
   const Status status = Serve(options);
   if (status.ok()) return 0;
-  spdlog::error("hatchery-coordinator cannot run: {}", status.message());
+  WriteLog(
+      {LogLevel::kError, "cannot_run", "hatchery-coordinator cannot run: " + status.message()});
   return 1;
 }
 

@@ -1,8 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/worker/executor.h"
 
-#include <spdlog/spdlog.h>
-
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -11,6 +9,7 @@
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/common/known_answer.h"
+#include "services/common/log.h"
 #include "services/common/sha256.h"
 #include "services/worker/transfers.h"
 
@@ -153,8 +152,9 @@ Completed Executor::Do(const Upload& work, std::stop_token) {
   upload_ = std::jthread([this, work, bytes = std::move(bytes)](std::stop_token stop) {
     const Status sent = UploadCheckpoint(stub_, work.job_id, work.step, bytes, std::move(stop));
     if (!sent.ok()) {
-      spdlog::error("the coordinator did not take the checkpoint of job {} at step {}: {}",
-                    work.job_id, work.step, sent.message());
+      WriteLog({LogLevel::kError, "checkpoint_refused",
+                "the coordinator did not take the checkpoint: " + sent.message(), work.job_id,
+                work.step});
     }
   });
   return WithReplica({});

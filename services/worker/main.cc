@@ -1,9 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // hatchery-worker: evaluates shards for a coordinator.
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
-
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <ctime>
@@ -11,7 +8,9 @@
 
 #include "services/common/cli_error.h"
 #include "services/common/guard.h"
+#include "services/common/log.h"
 #include "services/gang/gang.h"
+#include "services/worker/manual.h"
 #include "services/worker/shell.h"
 
 namespace hatchery::worker {
@@ -56,9 +55,15 @@ StatusOr<int> RunRank(WorkerOptions options, const BackendOptions& backend, Even
   return gang->lost().ok() ? code : 1;
 }
 
+int CannotStart(const Status& why) {
+  WriteLog({LogLevel::kError, "cannot_start", "hatchery-worker cannot start: " + why.message()});
+  return 1;
+}
+
 int Main(int argc, char** argv) {
   WorkerOptions options;
   BackendOptions backend;
+  LogOptions log;
   CLI::App app("Evaluates shards of the population for a hatchery coordinator.", "hatchery-worker");
   app.set_version_flag("--version", "hatchery-worker " HATCHERY_VERSION);
   AddConnectionOptions(app, options);
@@ -82,22 +87,18 @@ int Main(int argc, char** argv) {
   std::string chaos;
   app.add_option("--chaos", chaos,
                  "misbehave on purpose, for drills: flip@STEP, lie@STEP, stall@STEP, garbage@STEP");
+  AddLogOptions(app, log);
+  AddSelfDescription(app, TheManual());
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
 
-  spdlog::set_default_logger(spdlog::stderr_color_mt("hatchery-worker"));
-  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  StartLog(log);
   StatusOr<Chaos> parsed = Chaos::Parse(chaos);
-  if (!parsed.ok()) {
-    spdlog::error("hatchery-worker cannot start: {}", parsed.status().message());
-    return 1;
-  }
+  if (!parsed.ok()) return CannotStart(parsed.status());
   options.chaos = std::move(*parsed);
   EventQueue events;
   const SignalWatch signals(events);
   const StatusOr<int> code = RunRank(options, backend, events);
-  if (code.ok()) return *code;
-  spdlog::error("hatchery-worker cannot start: {}", code.status().message());
-  return 1;
+  return code.ok() ? *code : CannotStart(code.status());
 }
 
 }  // namespace

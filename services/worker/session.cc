@@ -98,22 +98,23 @@ void WorkerSession::On(const Disconnected& event) {
   // A commit that is being applied is durable and stays; everything else was for the coordinator.
   if (running_ && !std::holds_alternative<Apply>(running_->work)) Abandon();
   if (IsRefusal(event.reason)) {
-    Complain("the coordinator at " + options_.coordinator +
-             " refused this worker: " + event.reason.message());
+    Complain("refused", "the coordinator at " + options_.coordinator +
+                            " refused this worker: " + event.reason.message());
     return End(1);
   }
   if (down_since_ < 0) down_since_ = now_;
   reconnect_.Failed(now_);
   const int64_t limit = int64_t{options_.retry_seconds} * 1000;
   if (limit > 0 && now_ - down_since_ >= limit) {
-    Complain("no coordinator at " + options_.coordinator + " for " +
-             std::to_string(options_.retry_seconds) +
-             " s: check --coordinator, or raise --retry-seconds (0 waits for ever)");
+    Complain("gave_up", "no coordinator at " + options_.coordinator + " for " +
+                            std::to_string(options_.retry_seconds) +
+                            " s: check --coordinator, or raise --retry-seconds (0 waits for ever)");
     return End(1);
   }
   if (first) {
-    Complain("no connection to the coordinator at " + options_.coordinator +
-             (event.reason.ok() ? "" : " (" + event.reason.message() + ")") + "; trying again");
+    Complain("disconnected", "no connection to the coordinator at " + options_.coordinator +
+                                 (event.reason.ok() ? "" : " (" + event.reason.message() + ")") +
+                                 "; trying again");
   }
 }
 
@@ -124,7 +125,7 @@ void WorkerSession::On(const StopRequested& event) {
     message.mutable_goodbye()->set_reason(event.reason);
     Say(std::move(message));
   }
-  Note("stopping: " + event.reason);
+  Note("stopping", event.reason);
   End(0);
 }
 
@@ -132,7 +133,7 @@ void WorkerSession::On(const Received& event) {
   if (link_ != Link::kGreeting && link_ != Link::kOpen) return;
   const v1::CoordinatorMessage& message = event.message;
   if (link_ == Link::kGreeting && !message.has_welcome()) {
-    return Complain("ignored a message of the coordinator that came before its welcome");
+    return Complain("message_ignored", "a message of the coordinator that came before its welcome");
   }
   switch (message.kind_case()) {
     case v1::CoordinatorMessage::kWelcome:
@@ -150,7 +151,7 @@ void WorkerSession::On(const Received& event) {
     case v1::CoordinatorMessage::kRevoke:
       return Take(message.revoke());
     case v1::CoordinatorMessage::KIND_NOT_SET:
-      return Complain("ignored a message of the coordinator of an unknown kind");
+      return Complain("message_ignored", "a message of the coordinator of an unknown kind");
   }
 }
 
@@ -158,11 +159,12 @@ void WorkerSession::On(const Received& event) {
 
 void WorkerSession::Take(const v1::Welcome& welcome) {
   link_ = Link::kOpen;
+  worker_id_ = welcome.worker_id();
   down_since_ = -1;
   reconnect_.Succeeded();
   heartbeat_period_ = std::max<int64_t>(1, welcome.heartbeat_seconds()) * 1000;
   heartbeat_due_ = now_ + heartbeat_period_;
-  Note("connected to " + options_.coordinator + " as worker " + welcome.worker_id());
+  Note("connected", "connected to " + options_.coordinator + " as worker " + welcome.worker_id());
   if (welcome.has_task()) prove_ = Prove{welcome.task(), welcome.task_data()};
 }
 
@@ -180,14 +182,15 @@ void WorkerSession::Take(const v1::Assign& assign) {
   ready_ = false;
   close_ = false;
   catch_up_ = held;
-  Note("taking up job " + assign.job_id() + " (" + assign.job().name() + ") at step " +
-       std::to_string(assign.step()) + (held ? ", from step " : "") +
-       (held ? std::to_string(replica_->step) : ""));
+  Note("assigned", "taking up " + assign.job().name() + " at step " +
+                       std::to_string(assign.step()) + (held ? ", from step " : "") +
+                       (held ? std::to_string(replica_->step) : ""));
 }
 
 void WorkerSession::Take(const v1::Lease& lease) {
   if (!assigned_ || lease.job_id() != assigned_->job_id()) {
-    return Complain("ignored a lease of job " + lease.job_id() + ", which this worker has not");
+    return Complain("message_ignored",
+                    "a lease of job " + lease.job_id() + ", which this worker has not");
   }
   queue_.push_back(lease);
 }
@@ -207,6 +210,7 @@ void WorkerSession::Take(const v1::Release& release) {
   const bool ours = assigned_ && release.job_id() == assigned_->job_id();
   const bool kept = replica_ && release.job_id() == replica_->job_id;
   if (!ours && !kept) return;
+  Note("released", "job " + release.job_id() + " is over for this worker: " + release.reason());
   if (ours) {
     queue_.clear();
     assigned_.reset();
@@ -215,7 +219,6 @@ void WorkerSession::Take(const v1::Release& release) {
     if (running_ && !std::holds_alternative<Prove>(running_->work)) Abandon();
   }
   close_ = true;
-  Note("job " + release.job_id() + " is over for this worker: " + release.reason());
 }
 
 void WorkerSession::Take(const v1::Revoke& revoke) {
@@ -239,7 +242,7 @@ void WorkerSession::On(const Completed& event) {
 
 void WorkerSession::Finish(const Prove& work, const Completed& done) {
   if (!done.status.ok()) {
-    Complain("the known-answer task failed: " + done.status.message());
+    Complain("not_proved", "the known-answer task failed: " + done.status.message());
     return End(1);
   }
   proved_task_ = work.task.SerializeAsString() + work.data;
@@ -263,7 +266,7 @@ void WorkerSession::Finish(const CatchUp&, const Completed& done) {
   if (!ready_) {
     ready_ = true;
     reload_.Succeeded();
-    Note("ready for job " + replica_->job_id + " at step " + std::to_string(replica_->step));
+    Note("ready", "ready for work");
     return SayReady();
   }
   // The stream spoke of a step that even the durable commits do not reach.
@@ -279,7 +282,7 @@ void WorkerSession::Finish(const CatchUp&, const Completed& done) {
 void WorkerSession::Finish(const Evaluate& work, const Completed& done) {
   const v1::Lease& lease = work.lease;
   if (!done.status.ok()) {
-    Complain(Describe(lease) + ": " + done.status.message());
+    Complain("evaluation_failed", Describe(lease) + ": " + done.status.message());
     return SendFailure(lease.lease_id(), done.status.message());
   }
   v1::WorkerMessage message;
@@ -307,8 +310,8 @@ void WorkerSession::Finish(const Apply& work, const Completed& done) {
 
 void WorkerSession::Finish(const Upload& work, const Completed& done) {
   if (!done.status.ok()) {
-    return Complain("checkpoint of step " + std::to_string(work.step) + ": " +
-                    done.status.message());
+    return Complain("checkpoint_failed", "checkpoint of step " + std::to_string(work.step) + ": " +
+                                             done.status.message());
   }
   if (!work.hash_only) return;
   v1::WorkerMessage message;
@@ -397,8 +400,8 @@ bool WorkerSession::Begin(const v1::Commit& commit) {
 
 bool WorkerSession::Begin(const v1::CheckpointRequest& request) {
   if (request.step() != replica_->step) {
-    Complain("no checkpoint of step " + std::to_string(request.step()) +
-             ": the replica is at step " + std::to_string(replica_->step));
+    Complain("checkpoint_failed", "no checkpoint of step " + std::to_string(request.step()) +
+                                      ": the replica is at step " + std::to_string(replica_->step));
     return true;
   }
   Run(Upload{request.job_id(), request.step(), request.hash_only()});
@@ -428,7 +431,7 @@ void WorkerSession::DropLeases(Predicate drop) {
 }
 
 void WorkerSession::Distrust(const std::string& why) {
-  Complain(why + "; loading the job again from its newest checkpoint");
+  Complain("replica_distrusted", why + "; loading the job again from its newest checkpoint");
   replica_.reset();
   ready_ = false;
   catch_up_ = false;
@@ -436,7 +439,7 @@ void WorkerSession::Distrust(const std::string& why) {
 }
 
 void WorkerSession::RetryLoading(const Status& status) {
-  Complain("job " + assigned_->job_id() + " cannot be loaded: " + status.message());
+  Complain("load_failed", "the job cannot be loaded: " + status.message());
   reload_.Failed(now_);
   if (status.code() != StatusCode::kUnavailable) SendFailure(0, status.message());
 }
@@ -466,7 +469,8 @@ void WorkerSession::SendHeartbeatIfDue() {
 // The coordinator has lent it to somebody else by now, and may not think of telling us.
 void WorkerSession::AbandonIfOverdue() {
   if (!running_ || running_->abandoned || running_->until == 0 || now_ < running_->until) return;
-  Complain("gave up " + Describe(*RunningLease(running_->work)) + ", which took too long");
+  Complain("lease_given_up",
+           "gave up " + Describe(*RunningLease(running_->work)) + ", which took too long");
   Abandon();
 }
 
@@ -485,9 +489,13 @@ void WorkerSession::SendFailure(uint64_t lease_id, const std::string& text, bool
 
 void WorkerSession::Say(v1::WorkerMessage message) { actions_.push_back(Send{std::move(message)}); }
 
-void WorkerSession::Note(std::string line) { actions_.push_back(Log{false, std::move(line)}); }
-
-void WorkerSession::Complain(std::string line) { actions_.push_back(Log{true, std::move(line)}); }
+void WorkerSession::Write(LogLevel level, std::string event, std::string message) {
+  LogLine line{level, std::move(event), std::move(message)};
+  if (assigned_) line.job = assigned_->job_id();
+  if (assigned_ && replica_) line.step = replica_->step;
+  line.worker = worker_id_;
+  actions_.push_back(std::move(line));
+}
 
 void WorkerSession::End(int code) {
   ended_ = true;

@@ -18,6 +18,7 @@
 
 #include "hatchery/v1/coordinator.pb.h"
 #include "kernels/status.h"
+#include "services/common/log_line.h"
 #include "services/worker/backoff.h"
 
 namespace hatchery::worker {
@@ -67,15 +68,11 @@ struct Start {
 };
 // Stop the work in progress soon; its Completed still comes.
 struct CancelWork {};
-struct Log {
-  bool error;
-  std::string line;
-};
 // The worker ends; nothing follows. `code` is the exit status of the process.
 struct Exit {
   int code;
 };
-using Action = std::variant<Connect, Send, Start, CancelWork, Log, Exit>;
+using Action = std::variant<Connect, Send, Start, CancelWork, LogLine, Exit>;
 
 // Events.
 
@@ -182,8 +179,14 @@ class WorkerSession {
   // `contradicts`: the journal says another digest than our replica has.
   void SendFailure(uint64_t lease_id, const std::string& message, bool contradicts = false);
   void Say(v1::WorkerMessage message);
-  void Note(std::string line);
-  void Complain(std::string line);
+  void Note(std::string event, std::string message) {
+    Write(LogLevel::kInfo, std::move(event), std::move(message));
+  }
+  void Complain(std::string event, std::string message) {
+    Write(LogLevel::kError, std::move(event), std::move(message));
+  }
+  // With the job that the worker is on and the step that its replica is at.
+  void Write(LogLevel level, std::string event, std::string message);
   void End(int code);
 
   const SessionOptions options_;
@@ -192,6 +195,7 @@ class WorkerSession {
   bool ended_ = false;
 
   Link link_ = Link::kDown;
+  std::string worker_id_;  // that the coordinator gave us last
   Backoff reconnect_;
   int64_t down_since_ = -1;  // of the present outage; -1: the link is fine
   int64_t heartbeat_period_ = 0;

@@ -1,7 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/worker/shell.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -10,6 +9,7 @@
 #include <optional>
 
 #include "kernels/core/version.h"
+#include "services/common/log.h"
 #include "services/common/protocol.h"
 #include "services/common/rpc.h"
 #include "services/worker/executor.h"
@@ -95,9 +95,7 @@ class Shell {
   }
   void Perform(const Start& action) { executor_.Start(action.work); }
   void Perform(const CancelWork&) { executor_.Cancel(); }
-  void Perform(const Log& action) {
-    spdlog::log(action.error ? spdlog::level::err : spdlog::level::info, "{}", action.line);
-  }
+  void Perform(const LogLine& line) { WriteLog(line); }
   void Perform(const Exit& action) {
     exit_ = action.code;
     said_goodbye_ = session_.Greeted();
@@ -133,7 +131,8 @@ StatusOr<int> RunWorker(const WorkerOptions& options, EventQueue& events) {
       options.cache_directory.empty() ? DefaultCache() : options.cache_directory;
   HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader,
                             Loader::Create(*stub, options.files, cache, options.create));
-  spdlog::info("hatchery-worker {} on {}", HATCHERY_VERSION, hello.device());
+  WriteLog(
+      {LogLevel::kInfo, "started", "hatchery-worker " HATCHERY_VERSION " on " + hello.device()});
   return Shell(options, std::move(hello), channel, *stub, *loader, events).Run();
 }
 

@@ -7,13 +7,16 @@
 
 #include <atomic>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
+#include "kernels/core/version.h"
 #include "services/common/disk.h"
+#include "services/common/protocol.h"
 #include "services/common/sha256.h"
 
 namespace hatchery {
@@ -32,6 +35,10 @@ class FakeCoordinator final : public v1::ClientService::Service {
   }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
+  Status About(ServerContext*, const v1::AboutRequest*, v1::AboutResponse* response) override {
+    *response = about;
+    return {};
+  }
   Status MissingFiles(ServerContext*, const v1::MissingFilesRequest* request,
                       v1::MissingFilesResponse* response) override {
     response->mutable_sha256()->CopyFrom(request->sha256());
@@ -120,6 +127,7 @@ class FakeCoordinator final : public v1::ClientService::Service {
     return {grpc::StatusCode::NOT_FOUND, "none yet"};
   }
 
+  v1::AboutResponse about;
   v1::JobState job;
   std::string uploaded;
   std::string journal = "journal", initial = "weights";
@@ -267,6 +275,32 @@ TEST_F(OnlineTest, FetchKeepsAnotherRunsJournal) {
   std::string line;
   std::getline(kept, line);
   EXPECT_EQ(line, "journal that has grown");
+}
+
+TEST_F(OnlineTest, TheDoctorLooksAtTheCoordinator) {
+  const auto verdict_on = [&](const std::string& what) -> std::string {
+    for (const std::string& line : Lines(Run("doctor --json --dir " + directory_).out))
+      if (line.starts_with("{"))
+        if (const auto check = nlohmann::json::parse(line);
+            check["what"].get<std::string>().starts_with(what))
+          return check["verdict"];
+    return "";
+  };
+  fake_.about.set_software_version(HATCHERY_VERSION);
+  fake_.about.set_protocol_version(kProtocolVersion);
+  fake_.about.set_contract_version(core::kContractVersion);
+  fake_.about.set_unix_milliseconds(1000 * std::time(nullptr));
+  EXPECT_EQ(verdict_on("coordinator "), "ok");
+  EXPECT_EQ(verdict_on("clocks"), "ok");
+  fake_.about.set_unix_milliseconds(1000 * (std::time(nullptr) - 3600));
+  EXPECT_EQ(verdict_on("clocks"), "warn");
+  fake_.about.set_software_version("0.0.9");
+  EXPECT_EQ(verdict_on("coordinator "), "warn");
+  fake_.about.set_protocol_version(kProtocolVersion + 1);
+  EXPECT_EQ(verdict_on("coordinator "), "bad");
+  EXPECT_EQ(Run("doctor --dir " + directory_).code, 1);
+  const Finished nowhere = Run("doctor --dir " + directory_ + "/nowhere");
+  EXPECT_NE(nowhere.out.find("there is no such directory"), std::string::npos);
 }
 
 TEST_F(OnlineTest, ErrorsAreOneLine) {

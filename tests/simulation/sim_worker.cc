@@ -63,7 +63,8 @@ void SimWorker::Stop(int64_t away) {
 void SimWorker::FlipBit() {
   if (!running() || weights_ == nullptr) return;
   std::vector<int8_t> bytes = weights_->bytes;
-  const auto at = static_cast<size_t>(world_.random.Between(0, static_cast<int64_t>(bytes.size()) - 1));
+  const auto at =
+      static_cast<size_t>(world_.random.Between(0, static_cast<int64_t>(bytes.size()) - 1));
   bytes[at] = static_cast<int8_t>(bytes[at] ^ (1 << world_.random.Between(0, 7)));
   weights_ = Lab::Make(std::move(bytes));
   flipped_ = true;
@@ -90,10 +91,11 @@ void SimWorker::Handle(const worker::Event& event) {
 void SimWorker::Schedule() {
   const auto tick = session_->NextTick();
   if (!tick) return;
-  const double left = static_cast<double>(std::max<int64_t>(0, *tick - Clock())) /
-                      world_.plan.clock_rates[index_];
+  const double left =
+      static_cast<double>(std::max<int64_t>(0, *tick - Clock())) / world_.plan.clock_rates[index_];
   Later(static_cast<int64_t>(left) + 1, [this, due = *tick] {
-    if (session_->NextTick() && *session_->NextTick() <= std::max(due, Clock())) Handle(worker::Tick{});
+    if (session_->NextTick() && *session_->NextTick() <= std::max(due, Clock()))
+      Handle(worker::Tick{});
   });
 }
 
@@ -138,8 +140,8 @@ void SimWorker::Perform(const worker::Send& action) {
                });
 }
 
-void SimWorker::Perform(const worker::Log& action) {
-  world_.Trace("worker " + std::to_string(index_) + ": " + action.line);
+void SimWorker::Perform(const LogLine& line) {
+  world_.Trace("worker " + std::to_string(index_) + ": " + line.event + ": " + line.message);
 }
 
 void SimWorker::Perform(const worker::Exit& action) {
@@ -236,8 +238,8 @@ void SimWorker::Begin(const worker::CatchUp& work) {
 Status SimWorker::ApplyChecked(const v1::Commit& proto) {
   HATCHERY_ASSIGN_OR_RETURN(const WireCommit wire, CommitFromProto(proto));
   if (wire.commit.step != step_) return FailedPrecondition("a commit of another step");
-  HATCHERY_RETURN_IF_ERROR(CheckFitness(wire.commit.encoding, wire.commit.fitness,
-                                        world_.lab.spec().pairs()));
+  HATCHERY_RETURN_IF_ERROR(
+      CheckFitness(wire.commit.encoding, wire.commit.fitness, world_.lab.spec().pairs()));
   digest_ = weights_->digest;
   if (DigestToBytes(wire.digest_before) != digest_)
     return DataLoss("commit " + std::to_string(step_) + " was computed on another digest");

@@ -50,7 +50,7 @@ class SimWorker {
   void Perform(const worker::Send& action);
   void Perform(const worker::Start& action);
   void Perform(const worker::CancelWork&);
-  void Perform(const worker::Log& action);
+  void Perform(const LogLine& line);
   void Perform(const worker::Exit& action);
 
   void Begin(const worker::Prove&);
@@ -74,7 +74,7 @@ class SimWorker {
   StreamPtr stream_;
   int64_t frozen_until_ = 0, slow_until_ = 0, clock_offset_ = 0;
   bool hang_next_ = false, flipped_ = false;
-  uint64_t work_ = 0;        // number of the running work
+  uint64_t work_ = 0;  // number of the running work
   bool cancellable_ = false;
   bool working_ = false;
   WeightsPtr weights_;

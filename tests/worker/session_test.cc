@@ -422,7 +422,7 @@ TEST_F(SessionTest, RefusalEndsTheWorker) {
     session.Handle(0, Connected{});
     const std::vector<Action> actions = session.Handle(0, Disconnected{refusal});
     ASSERT_EQ(actions.size(), 2u);
-    EXPECT_THAT(std::get<Log>(actions[0]).line,
+    EXPECT_THAT(std::get<LogLine>(actions[0]).message,
                 ::testing::AllOf(::testing::HasSubstr("host:7070"),
                                  ::testing::HasSubstr(refusal.message())));
     EXPECT_NE(std::get<Exit>(actions[1]).code, 0);
