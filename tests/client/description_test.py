@@ -28,7 +28,7 @@ def ask(program, *arguments):
 def subcommands():
     """As --help lists them."""
     text = ask("hatchery", "--help")
-    return re.findall(r"^  ([a-z]+) ", text[text.index("Subcommands:"):], re.M)
+    return re.findall(r"^  ([a-z-]+) ", text[text.index("Subcommands:"):], re.M)
 
 
 def bash(line, program="hatchery"):
