@@ -15,6 +15,8 @@ pkg_check_modules(highway REQUIRED IMPORTED_TARGET libhwy)
 if(HATCHERY_SERVICES)
   find_package(Protobuf REQUIRED)
   pkg_check_modules(grpc REQUIRED IMPORTED_TARGET grpc++)
+  find_library(GRPC_REFLECTION grpc++_reflection REQUIRED)  # it comes without a pkg-config file
+  pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-pull)
   pkg_check_modules(sqlite REQUIRED IMPORTED_TARGET sqlite3)
   pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-cpp)
   find_package(OpenSSL REQUIRED)

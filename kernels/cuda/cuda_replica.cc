@@ -384,6 +384,13 @@ int CudaDeviceCount() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+StatusOr<DeviceMemory> CudaMemory(int device) {
+  size_t free = 0, size = 0;
+  if (cudaSetDevice(device) != cudaSuccess || cudaMemGetInfo(&free, &size) != cudaSuccess)
+    return Unavailable("CUDA device " + std::to_string(device) + " does not tell its memory");
+  return DeviceMemory{device, free, size};
+}
+
 StatusOr<std::unique_ptr<Replica>> CreateCudaReplica(const JobSpec& spec, DataView data,
                                                      const CudaOptions& options) {
   HATCHERY_RETURN_IF_ERROR(spec.Validate());

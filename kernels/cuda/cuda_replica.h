@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "kernels/device_memory.h"
 #include "kernels/replica.h"
 
 namespace hatchery {
@@ -20,6 +21,9 @@ struct CudaOptions {
 
 // CUDA devices that this process can use; 0 without a driver.
 int CudaDeviceCount();
+
+// Memory of one of them. Thread-safe; opens the device if this process has not yet.
+StatusOr<DeviceMemory> CudaMemory(int device);
 
 // A replica at step 0 with initial weights, on one GPU. `data` may be empty for replay, digest and
 // sampling; it is copied to the device. Errors: an invalid spec, data too short, no such device,

@@ -205,7 +205,7 @@ grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext* context,
       return {grpc::StatusCode::INVALID_ARGUMENT,
               "more bytes than the announced " + std::to_string(announced)};
     if (const Status status = (*incoming)->Append(part.data()); !status.ok()) return ToGrpc(status);
-    transfer.Moved(part.data().size());
+    transfer.Received(part.data().size());
   } while (reader->Read(&part));
   transfer.Finish();
   return ToGrpc((*incoming)->Finish(sha256));
@@ -238,7 +238,7 @@ grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext* context,
     if (!piece.ok()) return ToGrpc(piece.status());
     chunk.set_data(std::move(*piece));
     if (!writer->Write(chunk)) break;
-    transfer.Moved(chunk.data().size());
+    transfer.Sent(chunk.data().size());
   }
   return {};
 }

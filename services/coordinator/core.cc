@@ -178,11 +178,7 @@ v1::WorkerState Core::StateOf(const std::string& id, const Worker& worker) const
   state.set_name(worker.hello.name());
   state.set_backend(worker.hello.backend());
   state.set_device(worker.hello.device());
-  state.set_state(worker.phase == Phase::kConnected ? "connected"
-                  : worker.phase == Phase::kProving ? "proving"
-                  : worker.phase == Phase::kLoading ? "loading"
-                  : worker.leases.empty()           ? "idle"
-                                                    : "working");
+  state.set_state(StateName(worker));
   state.set_job_id(worker.job);
   state.set_pairs_done(worker.pairs_done);
   state.set_connected_unix_seconds(worker.connected_unix_seconds);

@@ -44,6 +44,7 @@
 #include "kernels/job_spec.h"
 #include "kernels/status.h"
 #include "services/common/journal.h"
+#include "services/coordinator/figures.h"
 #include "services/coordinator/step_work.h"
 
 namespace hatchery::coordinator {
@@ -160,6 +161,8 @@ class Core {
   std::vector<v1::JobState> Jobs() const;
   std::optional<v1::JobState::State> JobStateOf(const std::string& job) const;
   std::vector<v1::WorkerState> Workers() const;
+  // How things stand, with the states of at most `most` jobs. One pass over workers and jobs.
+  Figures Watch(size_t most) const;
 
  private:
   enum class Phase { kConnected, kProving, kIdle, kLoading, kReady };
@@ -199,6 +202,10 @@ class Core {
     uint32_t step = 0;
     std::string digest;
   };
+  // When a step came how far, in milliseconds; -1: it has not.
+  struct StepMarks {
+    int64_t first_vote = -1, last_score = -1, agreed = -1;
+  };
   struct Run {
     JobRecord record;
     uint64_t age = 0;  // smaller: older
@@ -214,10 +221,15 @@ class Core {
     std::vector<Accusation> accusations;  // waiting for the referee
     uint64_t shards_audited = 0, shards_disputed = 0, digests_disputed = 0;
     int64_t step_started = -1;
+    StepMarks marks;
     bool runnable() const {
       return record.state == v1::JobState::QUEUED || record.state == v1::JobState::RUNNING;
     }
   };
+
+  // core_figures.cc
+  void CountStep(const Run& run, const CommitRecord& record);
+  static const char* StateName(const Worker& worker);
 
   // core_jobs.cc: which job runs, and its way from step to step.
   void AddRun(JobRecord record);
@@ -328,6 +340,7 @@ class Core {
   const CoreOptions options_;
   int64_t now_ = 0;
   Actions actions_;
+  Tally tally_;
   std::map<std::string, Run> runs_;
   std::map<std::string, Worker> workers_;
   // Among a thousand workers those few are found at once that a message can make a difference to.

@@ -27,6 +27,7 @@ void Core::Vote(const std::string& id, Run& run, const std::string& digest) {
                       "the digest of its replica changed within step " + step + ", from " +
                           Hex(*before) + " to " + Hex(digest));
   if (before == nullptr) {
+    if (run.work->votes.size() == 0) run.marks.first_vote = now_;
     run.work->waiting_since = -1;
     run.work->votes.Cast(id, digest);
   }
@@ -34,6 +35,7 @@ void Core::Vote(const std::string& id, Run& run, const std::string& digest) {
   if (run.work->digest.empty()) run.work->digest = digest;
   if (digest == run.work->digest) return;
   ++run.digests_disputed;
+  ++tally_.digests_disputed;
   Log(run.record.id, id, run.record.step, "digest_disputed",
       "digest " + Hex(digest) + " at step " + step + " differs from " + Hex(run.work->digest));
 }
@@ -44,6 +46,7 @@ void Core::CheckSettled(const std::string& id, Run& run, uint32_t step, const st
   for (const Accusation& accusation : run.accusations)
     if (accusation.worker == id) return;  // one at a time
   ++run.digests_disputed;
+  ++tally_.digests_disputed;
   Log(run.record.id, id, step, "digest_disputed",
       "digest " + Hex(digest) + " at step " + std::to_string(step) +
           " differs from the journal's " + Hex(settled->second.digest));

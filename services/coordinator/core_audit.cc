@@ -78,6 +78,7 @@ void Core::OnAuditResult(const std::string& id, Run& run, uint64_t lease_id,
   if (same) {
     work.audits.erase(audit);
     ++run.shards_audited;
+    ++tally_.shards_audited;
   } else if (open) {
     DisputeShard(run, range, id, std::move(part));
   }
@@ -93,6 +94,7 @@ void Core::DisputeShard(Run& run, Shard range, const std::string& other, PairPar
   audit.auditor = other;
   audit.other = std::move(part);
   ++run.shards_disputed;
+  ++tally_.shards_disputed;
   Log(run.record.id, other, run.record.step, "shard_disputed",
       "its result for " + Name(false, range) + " differs from that of " + audit.author);
   Consult(run, run.record.step, range);
@@ -107,6 +109,7 @@ void Core::JudgeShard(Run& run, uint32_t step, Shard range, const Finding& findi
   const bool auditor_lied = !(audit.other == finding.part);
   run.work->audits.erase(at);
   ++run.shards_audited;
+  ++tally_.shards_audited;
   const std::string why = "its scores for " + Name(false, range) + " of step " +
                           std::to_string(step) + " are not those that the referee computed";
   const auto convict = [&](const std::string& worker) {

@@ -124,6 +124,7 @@ void Core::StartStep(Run& run) {
                            : last || ValidatesAt(job, step) ? job.held_out_streams()
                                                             : 0;
   run.work.emplace(last ? 0 : run.record.spec.pairs(), streams);
+  run.marks = {};
   if (step == 0) run.work->digest = run.record.initial_digest;
   if (run.step_started < 0) run.step_started = now_;
   for (const auto& [id, worker] : workers_)
@@ -157,6 +158,7 @@ void Core::FinishStep(Run& run) {
     record.nonzero_pairs = NonzeroPairs(record.commit, run.record.spec.pairs());
     run.pending = std::move(record);
   }
+  run.marks.agreed = now_;
   run.digests[step] = {run.work->digest, run.work->votes.size()};
   if (run.digests.size() > kDigestsKept) run.digests.erase(run.digests.begin());
   EmitAppend(run);
@@ -176,6 +178,7 @@ Core::Actions Core::Appended(int64_t now, const std::string& job) {
   run.appending = false;
   run.work.reset();
   if (const auto* commit = std::get_if<CommitRecord>(&record)) {
+    CountStep(run, *commit);
     Announce(run, *commit);
   } else {
     const auto& closing = std::get<ClosingRecord>(record);

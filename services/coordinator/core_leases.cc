@@ -148,6 +148,8 @@ void Core::SendLease(const std::string& id, Worker& worker, Run& run, bool held_
     proto.mutable_pairs()->set_begin(range.begin);
     proto.mutable_pairs()->set_end(range.end);
   }
+  if (purpose == Purpose::kWork) ++tally_.shards_assigned;
+  if (purpose == Purpose::kHedge) ++tally_.shards_hedged;
   worker.leases.push_back(lease_id);
   run.work->AddLease(lease_id, std::move(lease));
   Say(id, std::move(message));
@@ -170,6 +172,7 @@ void Core::ExpireLease(Run& run, uint64_t lease_id) {
           std::to_string(lease.deadline - lease.issued) + " ms; they go to whoever is free");
   if (const auto holder = workers_.find(lease.worker); holder != workers_.end())
     holder->second.patience = std::min<int64_t>(holder->second.patience * 2, 1024);
+  ++tally_.shards_expired;
   Revoke(lease.worker, lease_id);
   ForgetLease(run, lease_id);
 }
@@ -182,6 +185,7 @@ void Core::Revoke(const std::string& worker, uint64_t lease_id) {
 
 void Core::ReturnLeases(const std::string& id, Worker& worker) {
   const auto run = runs_.find(worker.job);
+  tally_.shards_withdrawn += worker.leases.size();
   for (const uint64_t lease : std::exchange(worker.leases, {}))
     if (run != runs_.end() && run->second.work) run->second.work->DropLease(lease);
   if (run != runs_.end()) ForgetAsk(run->second, id);

@@ -177,6 +177,7 @@ void Core::OnFailure(const std::string& id, Worker& worker, const v1::Failure& f
   worker.failures = std::min(worker.failures + 1, 5u);
   worker.rests_until = now_ + (int64_t{500} << worker.failures);
   if (!std::count(worker.leases.begin(), worker.leases.end(), failure.lease_id())) return;
+  ++tally_.shards_failed;
   ForgetLease(at->second, failure.lease_id());
 }
 
@@ -282,6 +283,8 @@ void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
   Worker& worker = workers_.at(id);
   StepWork& work = *run.work;
   const LeaseState lease = work.leases.at(lease_id);
+  ++tally_.shards_completed;
+  run.marks.last_score = now_;
   if (lease.held_out) {
     work.AcceptStreams(lease.range.begin, {lease.range.end, HeldOutFromProto(result.held_out())});
   } else {

@@ -214,6 +214,11 @@ StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job) const {
   return catalogue_->Events(job, kListed);
 }
 
+Engine::Overview Engine::Watch(size_t jobs) const {
+  std::lock_guard lock(mutex_);
+  return {core_.Watch(jobs), events_, weights_};
+}
+
 StatusOr<Engine::News> Engine::WaitForNews(const std::string& job, size_t seen,
                                            v1::JobState::State state) {
   std::unique_lock lock(mutex_);
@@ -258,11 +263,22 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
     return fail(DataLoss(name + " is not what the others, or a replay of the journal, say it is"));
   const uint32_t keep = core_.Job(job)->job().checkpoints_kept();
   lock.unlock();
+  MeasureWeights(job, *checkpoint);  // before the older one may be removed
   const Status stored = store_->Run(job).StoreCheckpoint(step, bytes, keep);
   lock.lock();
   if (!stored.ok()) return fail(stored);
   Do(core_.CheckpointStored(Now(), job, step));
   return {};
+}
+
+void Engine::MeasureWeights(const std::string& job, const Checkpoint& checkpoint) {
+  if (checkpoint.step == 0) return;
+  const auto before = store_->Run(job).NewestSound(checkpoint.step - 1);
+  const bool found = before.ok() && before->has_value();
+  auto figures = FiguresOf(checkpoint, found ? &(*before)->checkpoint : nullptr);
+  if (!figures.ok()) return;
+  std::lock_guard lock(mutex_);
+  weights_[job] = std::move(*figures);
 }
 
 // ---- What the core says ------------------------------------------------------------------------
@@ -298,6 +314,7 @@ void Engine::Do(const LogEvent& action) {
   v1::Event event = action.event;
   event.set_unix_milliseconds(UnixMilliseconds());
   if (event.message().size() > kLongestEvent) event.mutable_message()->resize(kLongestEvent);
+  ++events_[event.kind()];
   unsaved_.push_back(event);
   SaveEvents();
   WriteLog(LineOf(event));

@@ -19,6 +19,7 @@
 #include "services/coordinator/core.h"
 #include "services/coordinator/job_store.h"
 #include "services/coordinator/referee.h"
+#include "services/coordinator/weight_figures.h"
 
 namespace hatchery::coordinator {
 
@@ -67,6 +68,14 @@ class Engine {
   StatusOr<std::vector<v1::WorkerState>> Workers(bool connected_only) const;
   StatusOr<std::vector<v1::Event>> Events(const std::string& job) const;
 
+  // What is shown to those who watch, with the states of at most `jobs` jobs.
+  struct Overview {
+    Figures figures;
+    std::map<std::string, uint64_t> events;         // since the start, by kind
+    std::map<std::string, WeightFigures> weights;  // by job: of its newest checkpoint
+  };
+  Overview Watch(size_t jobs) const;
+
   // Updates of `job` from the `seen`-th on, and its state. Waits up to half a second for news if
   // there is none and the job was in `state`.
   struct News {
@@ -104,6 +113,8 @@ class Engine {
   void Do(const JobChanged& action);
   void Do(const WorkerChanged& action);
   void SaveEvents();
+  // Without mutex_. Compares a checkpoint with the one before it.
+  void MeasureWeights(const std::string& job, const Checkpoint& checkpoint);
   // A failure of the catalogue stops nothing: it is an index.
   static void Complain(const Status& status);
 
@@ -127,6 +138,8 @@ class Engine {
   std::deque<AskReferee> questions_;
   Referee referee_;  // its thread's own
   std::deque<v1::Event> unsaved_;
+  std::map<std::string, uint64_t> events_;  // counted by kind
+  std::map<std::string, WeightFigures> weights_;
   uint64_t next_worker_ = 1;
   bool stopping_ = false;
 

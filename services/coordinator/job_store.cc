@@ -125,13 +125,16 @@ Status JobStore::Append(const std::string& job_id,
   std::optional<JournalRecord> last;  // set only if the journal had to be opened anew
   HATCHERY_ASSIGN_OR_RETURN(JournalWriter * writer, Writer(job_id, last));
   const JournalRecord wanted = std::visit([](const auto& r) -> JournalRecord { return r; }, record);
+  const uint64_t before = writer->bytes();
   // A failed Sync leaves open whether the record reached the file; if it did, it is not written
   // again.
   Status status;
   if (last != wanted)
     status = std::visit([writer](const auto& r) { return writer->Append(r); }, record);
   if (status.ok()) status = writer->Sync();
-  if (!status.ok()) {
+  if (status.ok()) {
+    appended_bytes_ += writer->bytes() - before;
+  } else {
     std::lock_guard lock(mutex_);
     writers_[job_id].reset();
   }

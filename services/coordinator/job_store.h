@@ -1,6 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,6 +38,9 @@ class JobStore {
   static StatusOr<std::unique_ptr<JobStore>> Open(Disk& disk, const std::string& directory);
 
   const FileStore& files() const { return files_; }
+  const std::string& directory() const { return directory_; }
+  // To journals, since the store was opened.
+  uint64_t appended_bytes() const { return appended_bytes_; }
   std::string catalogue_path() const { return directory_ + "/catalogue.sqlite"; }
   RunDir Run(const std::string& job_id) const { return {*disk_, directory_ + "/jobs/" + job_id}; }
 
@@ -65,6 +69,7 @@ class JobStore {
   std::string directory_;
   FileStore files_;
   std::unique_ptr<DirectoryLock> lock_;
+  std::atomic<uint64_t> appended_bytes_ = 0;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<JournalWriter>> writers_;
 };

@@ -62,6 +62,12 @@ class Slots {
   std::atomic<uint32_t> used_ = 0;
 };
 
+// Bytes of messages so far, before framing and encryption.
+struct Traffic {
+  std::atomic<uint64_t> session_received = 0, session_sent = 0;  // of workers' sessions
+  std::atomic<uint64_t> file_received = 0, file_sent = 0;        // of transfers
+};
+
 // The limits and what is used of them. Thread-safe; shared by both services.
 struct Bounds {
   explicit Bounds(const Limits& l)
@@ -73,6 +79,7 @@ struct Bounds {
 
   const Limits limits;
   Slots workers, watchers, transfers;
+  Traffic traffic;
   Watchdog watchdog;
 };
 
@@ -85,7 +92,15 @@ class Transfer {
   }
   // Not OK: there is no place; give up.
   const Status& status() const { return slot_.status(); }
-  // So many bytes have moved. A trickle does not count as progress.
+  void Sent(size_t bytes) {
+    bounds_.traffic.file_sent += bytes;
+    Moved(bytes);
+  }
+  void Received(size_t bytes) {
+    bounds_.traffic.file_received += bytes;
+    Moved(bytes);
+  }
+  // So many bytes have moved, here if nowhere else. A trickle does not count as progress.
   void Moved(size_t bytes) {
     moved_ += bytes;
     if (moved_ < kProgressBytes) return;

@@ -1,9 +1,12 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/listener.h"
 
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+
 #include <CLI/CLI.hpp>
 #include <utility>
 
+#include "hatchery/v1/coordinator.grpc.pb.h"
 #include "services/common/address.h"
 #include "services/common/rpc.h"
 #include "services/common/secrets.h"
@@ -114,6 +117,7 @@ StatusOr<Listening> Listen(const ListenOptions& options,
                            const std::vector<grpc::Service*>& services) {
   HATCHERY_ASSIGN_OR_RETURN(const auto credentials, Credentials(options));
   grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.address, credentials, &port);
@@ -124,6 +128,10 @@ StatusOr<Listening> Listen(const ListenOptions& options,
     return Unavailable("cannot listen on " + options.address +
                        ": the port is in use or the address is not this machine's; choose another "
                        "with --listen HOST:PORT");
+  // The server as a whole is known by itself.
+  for (const char* name :
+       {v1::WorkerService::service_full_name(), v1::ClientService::service_full_name()})
+    listening.server->GetHealthCheckService()->SetServingStatus(name, true);
   listening.address =
       options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(port);
   return listening;

@@ -16,6 +16,7 @@
 #include "services/coordinator/limits.h"
 #include "services/coordinator/listener.h"
 #include "services/coordinator/manual.h"
+#include "services/coordinator/metrics.h"
 #include "services/coordinator/worker_service.h"
 
 namespace hatchery::coordinator {
@@ -25,6 +26,7 @@ struct Options {
   ListenOptions listen;
   Limits limits;
   LogOptions log;
+  MetricsOptions metrics;
   std::string data_dir;
   uint32_t heartbeat_seconds = 5;
   double audit_share = 0.01;
@@ -59,12 +61,17 @@ Status Serve(const Options& options) {
   ClientServiceImpl clients(*engine, bounds);
   HATCHERY_ASSIGN_OR_RETURN(const Listening listening,
                             Listen(options.listen, {&workers, &clients}));
+  HATCHERY_ASSIGN_OR_RETURN(
+      auto metrics, MetricsServer::Start(options.metrics, [&](MetricsPage& page) {
+        WriteMetrics(*engine, bounds, page);
+      }));
   WriteLog({LogLevel::kInfo, "listening",
             "listening on " + listening.address + ", data in " + options.data_dir});
 
   int signal = 0;
   sigwait(&signals, &signal);
   WriteLog({LogLevel::kInfo, "shutting_down", signal == SIGTERM ? "terminated" : "interrupted"});
+  metrics.reset();
   engine->Stop();
   listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   return {};
@@ -77,6 +84,7 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", "hatchery-coordinator " HATCHERY_VERSION);
   AddListenOptions(app, options.listen);
   AddLimitOptions(app, options.limits);
+  AddMetricsOptions(app, options.metrics, "127.0.0.1:9464");
   app.add_option("--data-dir", options.data_dir,
                  "journals, checkpoints, datasets and the catalogue; created if missing")
       ->required();

@@ -31,7 +31,7 @@ inline void SendInChunks(std::string_view bytes, Transfer& transfer,
     const std::string_view piece = bytes.substr(0, kChunkBytes);
     bytes.remove_prefix(piece.size());
     if (!send(piece)) return;
-    transfer.Moved(piece.size());
+    transfer.Sent(piece.size());
   } while (!bytes.empty());
 }
 

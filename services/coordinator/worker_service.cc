@@ -36,6 +36,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
                  grpc::CallbackServerContext& context)
       : engine_(engine),
         patience_(bounds.patience()),
+        traffic_(bounds.traffic),
         slot_(std::move(slot)),
         context_(context),
         watch_(bounds.watchdog, [this] {
@@ -71,6 +72,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
       engine_.Disconnected(worker_, "the stream ended");
       return Close({});
     }
+    traffic_.session_received += incoming_.ByteSizeLong();
     engine_.Received(worker_, incoming_);
     StartRead(&incoming_);
   }
@@ -103,6 +105,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   void Push(const v1::CoordinatorMessage& message) {
     const size_t bytes = message.ByteSizeLong();
     queue_.push_back({message, bytes});
+    traffic_.session_sent += bytes;
     queued_bytes_ += bytes;
     all_queued += bytes;
   }
@@ -144,6 +147,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
 
   Engine& engine_;
   const std::chrono::seconds patience_;
+  Traffic& traffic_;
   const Slots::Slot slot_;
   grpc::CallbackServerContext& context_;
   std::string worker_;
@@ -212,7 +216,9 @@ grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext* context,
   const Status sent = VisitCommits(**journal, end, [&](const CommitRecord& record) -> Status {
     transfer.Moved(record.commit.fitness.size() + 1);
     if (record.commit.step < request->from_step()) return {};
-    if (writer->Write(CommitToProto(record.commit, record.digest_before))) return {};
+    const v1::Commit commit = CommitToProto(record.commit, record.digest_before);
+    transfer.Sent(commit.ByteSizeLong());
+    if (writer->Write(commit)) return {};
     return Cancelled("the worker went away");
   });
   return ToGrpc(sent);
@@ -238,7 +244,7 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
       return {grpc::StatusCode::INVALID_ARGUMENT,
               "more bytes than a checkpoint of job " + job_id + " has"};
     bytes += part.data();
-    transfer.Moved(part.data().size());
+    transfer.Received(part.data().size());
   } while (reader->Read(&part));
   transfer.Finish();
   return ToGrpc(

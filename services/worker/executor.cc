@@ -11,15 +11,17 @@
 #include "services/common/known_answer.h"
 #include "services/common/log.h"
 #include "services/common/sha256.h"
+#include "services/worker/metrics.h"
 #include "services/worker/transfers.h"
 
 namespace hatchery::worker {
 
 Executor::Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create,
-                   Chaos chaos, EventQueue& events)
+                   Chaos chaos, WorkerFigures& figures, EventQueue& events)
     : stub_(stub),
       loader_(loader),
       create_(std::move(create)),
+      figures_(figures),
       events_(events),
       chaos_(std::move(chaos)),
       thread_([this](std::stop_token ended) { Loop(std::move(ended)); }) {}
@@ -58,7 +60,12 @@ void Executor::Loop(std::stop_token ended) {
       work = *std::exchange(next_, std::nullopt);
       stop = cancel_.get_token();
     }
-    events_.Push(std::visit([&](const auto& kind) { return Do(kind, stop); }, work));
+    // The order of Activity is that of Work.
+    figures_.Turn(static_cast<Activity>(work.index()), MonotonicSeconds());
+    Completed done = std::visit([&](const auto& kind) { return Do(kind, stop); }, work);
+    figures_.Turn(Activity::kWait, MonotonicSeconds());
+    figures_.step = done.step;
+    events_.Push(std::move(done));
   }
 }
 
@@ -81,7 +88,10 @@ Completed Executor::Do(const CatchUp& work, std::stop_token stop) {
 }
 
 Completed Executor::Do(const Apply& work, std::stop_token) {
-  return WithReplica(ApplyChecked(work.commit, *loaded_));
+  const double start = MonotonicSeconds();
+  Completed done = WithReplica(ApplyChecked(work.commit, *loaded_));
+  if (done.status.ok()) figures_.Committed(MonotonicSeconds() - start);
+  return done;
 }
 
 Completed Executor::Do(const Evaluate& work, std::stop_token stop) {
@@ -95,10 +105,25 @@ Completed Executor::Do(const Evaluate& work, std::stop_token stop) {
           : InvalidArgument("the lease names no work that this worker knows; is it too old?");
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   done.result.set_seconds(seconds.count());
+  CountShard(work.lease, done.status, seconds.count());
   // Whatever happened to our memory, the digest tells what the result was computed on.
   if (done.status.ok()) done.status = TakeDigest();
   done.digest = DigestToBytes(loaded_->digest);
   return done;
+}
+
+void Executor::CountShard(const v1::Lease& lease, const Status& status, double seconds) {
+  if (status.code() == StatusCode::kCancelled) return;  // nobody wants it any more
+  if (!status.ok()) {
+    ++figures_.shards_failed;
+    return;
+  }
+  ++figures_.shards_done;
+  figures_.Evaluated(seconds);
+  if (!lease.has_pairs()) return;
+  const uint64_t pairs = lease.pairs().end() - lease.pairs().begin();
+  figures_.pairs += pairs;
+  figures_.tokens += 2 * pairs * loaded_->replica->spec().window;
 }
 
 Status Executor::EvaluatePairs(const v1::PairRange& pairs, std::stop_token stop,

@@ -12,6 +12,7 @@
 #include "services/common/backend.h"
 #include "services/worker/chaos.h"
 #include "services/worker/event_queue.h"
+#include "services/worker/figures.h"
 #include "services/worker/loader.h"
 #include "services/worker/session.h"
 
@@ -21,9 +22,9 @@ namespace hatchery::worker {
 // answered by one Completed on `events`. Stops what it is doing when destroyed.
 class Executor {
  public:
-  // `stub`, `loader` and `events` must outlive this.
+  // `stub`, `loader`, `figures` and `events` must outlive this.
   Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create, Chaos chaos,
-           EventQueue& events);
+           WorkerFigures& figures, EventQueue& events);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -45,6 +46,7 @@ class Executor {
   Status EvaluatePairs(const v1::PairRange& pairs, std::stop_token stop, v1::ShardScores& out);
   Status EvaluateHeldOut(const v1::StreamRange& streams, std::stop_token stop,
                          v1::HeldOutSums& out);
+  void CountShard(const v1::Lease& lease, const Status& status, double seconds);
   // Computes the replica's digest anew.
   Status TakeDigest();
   // Fills step and digest from the replica.
@@ -53,6 +55,7 @@ class Executor {
   v1::WorkerService::Stub& stub_;
   Loader& loader_;
   const ReplicaFactory create_;
+  WorkerFigures& figures_;
   EventQueue& events_;
 
   Chaos chaos_;

@@ -13,9 +13,10 @@ constexpr std::chrono::seconds kConnectWait{1};
 
 }  // namespace
 
-Link::Link(std::shared_ptr<grpc::Channel> channel, EventQueue& events)
+Link::Link(std::shared_ptr<grpc::Channel> channel, WorkerFigures& figures, EventQueue& events)
     : channel_(std::move(channel)),
       stub_(v1::WorkerService::NewStub(channel_)),
+      figures_(figures),
       reader_([this, &events] { Read(events); }) {}
 
 Link::~Link() {
@@ -30,11 +31,19 @@ void Link::Read(EventQueue& events) {
   stream_ = stub_->Session(&context_);
   events.Push(Connected{});
   Received received;
-  while (stream_->Read(&received.message)) events.Push(std::exchange(received, {}));
+  while (stream_->Read(&received.message)) {
+    if (!figures_.connected.exchange(true)) ++figures_.connects;
+    figures_.bytes_received += received.message.ByteSizeLong();
+    events.Push(std::exchange(received, {}));
+  }
+  figures_.connected = false;
   events.Push(Disconnected{StatusFromGrpc(stream_->Finish())});
 }
 
-void Link::Send(const v1::WorkerMessage& message) { stream_->Write(message); }
+void Link::Send(const v1::WorkerMessage& message) {
+  figures_.bytes_sent += message.ByteSizeLong();
+  stream_->Write(message);
+}
 
 void Link::CloseSending() { stream_->WritesDone(); }
 

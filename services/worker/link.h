@@ -8,6 +8,7 @@
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
 #include "services/worker/event_queue.h"
+#include "services/worker/figures.h"
 
 namespace hatchery::worker {
 
@@ -15,7 +16,8 @@ namespace hatchery::worker {
 // Received a message, then Disconnected, always and last.
 class Link {
  public:
-  Link(std::shared_ptr<grpc::Channel> channel, EventQueue& events);
+  // `figures` and `events` must outlive this.
+  Link(std::shared_ptr<grpc::Channel> channel, WorkerFigures& figures, EventQueue& events);
   // Breaks the stream off if it still stands.
   ~Link();
   Link(const Link&) = delete;
@@ -31,6 +33,7 @@ class Link {
 
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
+  WorkerFigures& figures_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::CoordinatorMessage>> stream_;
   std::thread reader_;

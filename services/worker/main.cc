@@ -45,6 +45,10 @@ class SignalWatch {
 StatusOr<int> RunRank(WorkerOptions options, const BackendOptions& backend, EventQueue& events) {
   HATCHERY_ASSIGN_OR_RETURN(const auto gang, Gang::Join(backend));
   options.create = gang ? gang->Factory() : FactoryOf(backend);
+  if (!options.metrics.address.empty()) {
+    HATCHERY_ASSIGN_OR_RETURN(options.gpus, ChooseDevices(backend));
+    if (gang && !options.gpus.empty()) options.gpus = {options.gpus[0]};  // a rank has one
+  }
   if (!gang) return RunWorker(options, events);
   if (gang->rank() != 0) {
     gang->Follow();
@@ -84,6 +88,7 @@ int Main(int argc, char** argv) {
   app.add_option("--retry-seconds", options.retry_seconds,
                  "give up after so long without a coordinator; 0: never")
       ->capture_default_str();
+  AddMetricsOptions(app, options.metrics, "127.0.0.1:9465");
   std::string chaos;
   app.add_option("--chaos", chaos,
                  "misbehave on purpose, for drills: flip@STEP, lie@STEP, stall@STEP, garbage@STEP");

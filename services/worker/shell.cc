@@ -9,12 +9,14 @@
 #include <optional>
 
 #include "kernels/core/version.h"
+#include "services/common/device_memory.h"
 #include "services/common/log.h"
 #include "services/common/protocol.h"
 #include "services/common/rpc.h"
 #include "services/worker/executor.h"
 #include "services/worker/link.h"
 #include "services/worker/loader.h"
+#include "services/worker/metrics.h"
 #include "services/worker/session.h"
 
 namespace hatchery::worker {
@@ -58,11 +60,12 @@ StatusOr<v1::Hello> MakeHello(const WorkerOptions& options) {
 class Shell {
  public:
   Shell(const WorkerOptions& options, v1::Hello hello, std::shared_ptr<grpc::Channel> channel,
-        v1::WorkerService::Stub& stub, Loader& loader, EventQueue& events)
+        v1::WorkerService::Stub& stub, Loader& loader, WorkerFigures& figures, EventQueue& events)
       : channel_(std::move(channel)),
+        figures_(figures),
         events_(events),
         session_({std::move(hello), options.coordinator, options.retry_seconds}),
-        executor_(stub, loader, options.create, options.chaos, events) {}
+        executor_(stub, loader, options.create, options.chaos, figures, events) {}
 
   int Run() {
     Handle(Tick{});
@@ -89,7 +92,7 @@ class Shell {
     return tick ? start_ + std::chrono::milliseconds(*tick) : Clock::now() + std::chrono::hours(1);
   }
 
-  void Perform(const Connect&) { link_ = std::make_unique<Link>(channel_, events_); }
+  void Perform(const Connect&) { link_ = std::make_unique<Link>(channel_, figures_, events_); }
   void Perform(const Send& action) {
     if (link_) link_->Send(action.message);
   }
@@ -112,6 +115,7 @@ class Shell {
   }
 
   const std::shared_ptr<grpc::Channel> channel_;
+  WorkerFigures& figures_;
   EventQueue& events_;
   const Clock::time_point start_ = Clock::now();
   WorkerSession session_;
@@ -131,9 +135,16 @@ StatusOr<int> RunWorker(const WorkerOptions& options, EventQueue& events) {
       options.cache_directory.empty() ? DefaultCache() : options.cache_directory;
   HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader,
                             Loader::Create(*stub, options.files, cache, options.create));
+  WorkerFigures figures;
+  figures.Turn(Activity::kWait, MonotonicSeconds());
+  HATCHERY_ASSIGN_OR_RETURN(
+      const auto metrics,
+      MetricsServer::Start(options.metrics, [&figures, &options, said = hello](MetricsPage& page) {
+        WriteMetrics(figures, said, MemoryOf(options.gpus), page);
+      }));
   WriteLog(
       {LogLevel::kInfo, "started", "hatchery-worker " HATCHERY_VERSION " on " + hello.device()});
-  return Shell(options, std::move(hello), channel, *stub, *loader, events).Run();
+  return Shell(options, std::move(hello), channel, *stub, *loader, figures, events).Run();
 }
 
 }  // namespace hatchery::worker

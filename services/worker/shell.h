@@ -7,8 +7,9 @@
 
 #include "kernels/status.h"
 #include "services/common/backend.h"
-#include "services/worker/chaos.h"
 #include "services/common/connection.h"
+#include "services/common/metrics.h"
+#include "services/worker/chaos.h"
 #include "services/worker/event_queue.h"
 
 namespace hatchery::worker {
@@ -20,6 +21,8 @@ struct WorkerOptions : ConnectionOptions {
   ReplicaFactory create = FactoryOf({});  // on what this worker computes
   uint32_t retry_seconds = 0;
   Chaos chaos;
+  MetricsOptions metrics;
+  std::vector<int> gpus;  // CUDA devices that `create` uses, for the metrics
 };
 
 // Runs a worker until it ends: drives the session with a real clock, stream and replica. Others may
