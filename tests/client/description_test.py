@@ -107,7 +107,7 @@ class Zsh(unittest.TestCase):
 
             try:
                 os.write(terminal, f"fpath=({folder} $fpath); autoload -U compinit; "
-                                   "compinit -u -d /dev/null; print -n REA; print DY\n".encode())
+                                   "compinit -u -D; print -n REA; print DY\n".encode())
                 read_until(rb"READY")
                 seen = b""
                 os.write(terminal, typed.encode() + b"\t")
