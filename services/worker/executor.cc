@@ -2,6 +2,7 @@
 #include "services/worker/executor.h"
 
 #include <chrono>
+#include <cstdio>
 #include <utility>
 #include <vector>
 
@@ -90,7 +91,8 @@ Completed Executor::Do(const CatchUp& work, std::stop_token stop) {
 Completed Executor::Do(const Apply& work, std::stop_token) {
   const double start = MonotonicSeconds();
   Completed done = WithReplica(ApplyChecked(work.commit, *loaded_));
-  if (done.status.ok()) figures_.Committed(MonotonicSeconds() - start);
+  const double now = MonotonicSeconds();
+  if (done.status.ok()) figures_.Committed(now - start, now);
   return done;
 }
 
@@ -186,6 +188,15 @@ Completed Executor::Do(const Upload& work, std::stop_token) {
 }
 
 Completed Executor::Do(const Close&, std::stop_token) {
+  const IdleShare idle = figures_.idle_share();
+  if (idle.steps != 0) {
+    char text[120];
+    std::snprintf(text, sizeof text,
+                  "left the job after %llu whole steps; waited for work %.1f %% of them",
+                  static_cast<unsigned long long>(idle.steps), 100 * idle.mean);
+    WriteLog({LogLevel::kInfo, "job_left", text});
+  }
+  figures_.LeftJob();
   loaded_.reset();
   return {};
 }

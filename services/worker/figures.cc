@@ -22,9 +22,30 @@ void WorkerFigures::Evaluated(double seconds) {
   evaluations_.Add(seconds);
 }
 
-void WorkerFigures::Committed(double seconds) {
+void WorkerFigures::Committed(double seconds, double now_seconds) {
   const std::lock_guard lock(mutex_);
   commits_.Add(seconds);
+  const StepEnd end{now_seconds, seconds_[static_cast<size_t>(Activity::kWait)]};
+  const auto share = [&end](const StepEnd& begin) {
+    return end.time > begin.time ? (end.waited - begin.waited) / (end.time - begin.time) : 0;
+  };
+  if (first_end_.time == 0) {
+    first_end_ = end;
+  } else {
+    idle_ = {idle_.steps + 1, share(newest_end_), share(first_end_)};
+  }
+  newest_end_ = end;
+}
+
+IdleShare WorkerFigures::idle_share() const {
+  const std::lock_guard lock(mutex_);
+  return idle_;
+}
+
+void WorkerFigures::LeftJob() {
+  const std::lock_guard lock(mutex_);
+  first_end_ = newest_end_ = {};
+  idle_ = {};
 }
 
 Distribution WorkerFigures::evaluations() const {

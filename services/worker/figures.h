@@ -28,6 +28,13 @@ enum class Activity {
 inline constexpr std::array kActivityNames = {"prove",  "load",   "catch_up", "evaluate",
                                               "commit", "upload", "close",    "wait"};
 
+// How much of whole steps, from the end of one commit to the end of the next, the replica waited
+// for work. Shares are in [0, 1]; 0 before the first whole step.
+struct IdleShare {
+  uint64_t steps = 0;
+  double newest = 0, mean = 0;  // of the newest step, and of all of them together
+};
+
 class WorkerFigures {
  public:
   // The compute thread turns to something else.
@@ -35,11 +42,16 @@ class WorkerFigures {
   // Seconds of each activity until `now_seconds`, that of the present one included.
   std::array<double, kActivityNames.size()> Seconds(double now_seconds) const;
 
-  // One piece of work is done. Times of evaluation and commits, in seconds.
+  // One piece of work is done, in `seconds`. A commit ends a step; it is called while the compute
+  // thread is still at it.
   void Evaluated(double seconds);
-  void Committed(double seconds);
+  void Committed(double seconds, double now_seconds);
   Distribution evaluations() const;
   Distribution commits() const;
+
+  // Of the steps of the present job; LeftJob ends it.
+  IdleShare idle_share() const;
+  void LeftJob();
 
   std::atomic<bool> connected = false;
   std::atomic<uint64_t> connects = 0;
@@ -53,6 +65,12 @@ class WorkerFigures {
   double since_ = 0;
   std::array<double, kActivityNames.size()> seconds_{};
   Distribution evaluations_, commits_;
+  // The end of a commit: when, and kWait's seconds until then.
+  struct StepEnd {
+    double time = 0, waited = 0;
+  };
+  StepEnd first_end_, newest_end_;
+  IdleShare idle_;
 };
 
 }  // namespace hatchery::worker

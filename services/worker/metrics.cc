@@ -35,6 +35,9 @@ void WriteMetrics(const WorkerFigures& figures, const v1::Hello& hello,
     page.Counter("hatchery_worker_activity_seconds_total",
                  "Time that the worker spent on each activity; together, all of its time.",
                  seconds[i], {{"activity", kActivityNames[i]}});
+  page.Gauge("hatchery_worker_step_idle_ratio",
+             "Share of the newest step that the replica waited for work.",
+             figures.idle_share().newest);
   page.Histogram("hatchery_worker_evaluate_seconds", "Time that one shard took.",
                  figures.evaluations());
   page.Histogram("hatchery_worker_commit_seconds", "Time that one commit took to apply.",
