@@ -1,17 +1,21 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // hatchery-bench: tokens a second of training on GPUs, and of its parts, for egg 6 x 256 on random
-// bytes. Each population is that of one GPU times the GPUs. Medians of wall-clock times of whole
-// calls, device synchronised.
+// bytes, beside the rates of products and copies that bound them, all in one run. Each population
+// is that of one GPU times the GPUs. Medians of wall-clock times of whole calls, device
+// synchronised.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "bench/device_rates.h"
 #include "kernels/core/philox.h"
 #include "kernels/cuda/cuda_replica.h"
 #include "kernels/cuda/device.h"
@@ -21,13 +25,19 @@
 namespace hatchery {
 namespace {
 
+// Ends the program, with the reason, unless `status` is OK.
+void Check(const Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "hatchery-bench: %s\n", status.message().c_str());
+  std::exit(1);
+}
+
 double Seconds(const std::function<Status()>& call) {
   const auto start = std::chrono::steady_clock::now();
   const Status status = call();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  if (status.ok()) return elapsed.count();
-  std::fprintf(stderr, "hatchery-bench: %s\n", status.message().c_str());
-  std::exit(1);
+  Check(status);
+  return elapsed.count();
 }
 
 double Median(std::vector<double> values) {
@@ -44,7 +54,8 @@ std::vector<uint8_t> Text(size_t size) {
 
 struct Row {
   uint32_t population, window;
-  double forward, update, step;  // tokens/s, seconds, seconds
+  double forward, exchange, update, step;  // seconds
+  double tokens() const { return double(population) * window; }
 };
 
 using Devices = std::vector<int>;
@@ -55,16 +66,15 @@ std::unique_ptr<Replica> Create(const JobSpec& spec, DataView data, const Device
     options.device = device;
     return CreateCudaReplica(spec, data, options);
   });
-  if (created.ok()) return std::move(*created);
-  std::fprintf(stderr, "hatchery-bench: %s\n", created.status().message().c_str());
-  std::exit(1);
+  Check(created.status());
+  return std::move(*created);
 }
 
 Row Measure(const JobSpec& spec, DataView data, const Devices& devices, int repeats) {
   std::unique_ptr<Replica> owned = Create(spec, data, devices);
   Replica& replica = *owned;
   std::vector<int32_t> scores(spec.population);
-  std::vector<double> forward, update, step;
+  std::vector<double> forward, exchange, update, step;
   for (int i = 0; i <= repeats; ++i) {
     const double f = Seconds([&] { return replica.Evaluate({0, spec.pairs()}, {}, scores); });
     Commit commit;
@@ -78,10 +88,12 @@ Row Measure(const JobSpec& spec, DataView data, const Devices& devices, int repe
     });
     if (i == 0) continue;  // warm-up
     forward.push_back(f);
+    exchange.push_back(c);
     update.push_back(u);
     step.push_back(f + c + u);
   }
-  return {spec.population, spec.window, Median(forward), Median(update), Median(step)};
+  return {spec.population,  spec.window,    Median(forward),
+          Median(exchange), Median(update), Median(step)};
 }
 
 // Tokens/s of the unperturbed model over `streams` streams.
@@ -101,56 +113,106 @@ double MeasureUnperturbed(std::span<const uint8_t> text, uint32_t streams, const
   return static_cast<double>(tokens) / Median(seconds);
 }
 
-// Bytes/s, read and written, of a copy within the device's memory.
-double MeasureCopy() {
-  constexpr size_t kBytes = size_t{1} << 31;
-  cuda::Buffer<int8_t> from, to;
-  std::vector<double> seconds;
-  for (int i = 0; i < 5; ++i)
-    seconds.push_back(Seconds([&]() -> Status {
-      if (i == 0) {
-        HATCHERY_RETURN_IF_ERROR(from.Allocate(kBytes, "a copy's source"));
-        HATCHERY_RETURN_IF_ERROR(to.Allocate(kBytes, "a copy's target"));
-      }
-      HATCHERY_RETURN_IF_ERROR(cuda::FromCuda(
-          cudaMemcpy(to.data(), from.data(), kBytes, cudaMemcpyDeviceToDevice), "copy"));
-      return cuda::FromCuda(cudaDeviceSynchronize(), "copy");
-    }));
-  return 2.0 * kBytes / Median(seconds);
+// Operations of int8 products that one token costs.
+double OperationsPerToken() {
+  double weights = 0;
+  const Model model{JobSpec()};
+  for (const Tensor& t : model.tensors())
+    if (t.kind == TensorKind::kMatrix) weights += static_cast<double>(t.elements());
+  return 2 * weights;
 }
 
-int Run(bool json, const Devices& devices) {
-  const auto gpus = static_cast<uint32_t>(devices.size());
+// One line of what bounds the device; `value` is absent where it could not be measured.
+void PrintRate(bool json, const char* key, const char* what, StatusOr<double> value) {
+  if (!value.ok()) {
+    std::fprintf(stderr, "hatchery-bench: %s: %s\n", what, value.status().message().c_str());
+    return;
+  }
+  if (json)
+    std::printf("{\"%s\":%.0f}\n", key, *value);
+  else
+    std::printf("%-58s %.4g\n", what, *value);
+  std::fflush(stdout);
+}
+
+void PrintHead() {
+  std::printf("%4s %10s %6s %12s %12s %11s %9s %9s %7s %8s %7s\n", "GPUs", "population", "window",
+              "train tok/s", "forward", "exchange ms", "update ms", "step ms", "update", "of limit",
+              "scaling");
+}
+
+// `limit`: tokens/s that the GPUs' rate of large products allows, or 0; `alone`: training on one
+// GPU with as many members, or 0.
+void PrintRow(bool json, const Row& row, size_t gpus, double limit, double alone) {
+  const double train = row.tokens() / row.step, forward = row.tokens() / row.forward;
+  const double share = row.update / row.step;
+  if (json) {
+    std::printf(
+        "{\"gpus\":%zu,\"population\":%u,\"window\":%u,\"train_tokens_per_second\":%.0f,"
+        "\"forward_tokens_per_second\":%.0f,\"exchange_ms\":%.3f,\"update_ms\":%.3f,"
+        "\"step_ms\":%.3f,\"update_share\":%.4f",
+        gpus, row.population, row.window, train, forward, row.exchange * 1e3, row.update * 1e3,
+        row.step * 1e3, share);
+    if (limit > 0) std::printf(",\"share_of_product_limit\":%.4f", train / limit);
+    if (alone > 0) std::printf(",\"scaling\":%.3f", train / alone);
+    std::printf("}\n");
+  } else {
+    std::printf("%4zu %10u %6u %12.0f %12.0f %11.3f %9.3f %9.3f %6.2f%%", gpus, row.population,
+                row.window, train, forward, row.exchange * 1e3, row.update * 1e3, row.step * 1e3,
+                100 * share);
+    if (limit > 0)
+      std::printf(" %7.1f%%", 100 * train / limit);
+    else
+      std::printf(" %8s", "-");
+    if (alone > 0) std::printf(" %7.3f", train / alone);
+    std::printf("\n");
+  }
+  std::fflush(stdout);
+}
+
+void Run(bool json, const Devices& devices) {
+  // What bounds a device.
+  constexpr uint32_t kMembers = 131072;
+  Check(cuda::FromCuda(cudaSetDevice(devices[0]), "select the device"));
+  const StatusOr<double> product = MeasureProduct(8192, 8192, 8192);
+  PrintRate(json, "product_operations_per_second",
+            "cuBLASLt int8 product 8192 x 8192 x 8192, operations/s", product);
+  PrintRate(json, "model_product_operations_per_second",
+            "the same of this model's, 256 x 256 x 131,072 members",
+            MeasureProduct(256, 256, kMembers));
+  PrintRate(json, "copy_bytes_per_second", "copy within the device, bytes/s read and written",
+            MeasureCopy());
+  const double limit = product.ok() ? *product / OperationsPerToken() : 0;
+
+  std::vector<Devices> sets = {{devices[0]}};
+  if (devices.size() > 1) sets.push_back(devices);
+  constexpr std::pair<uint32_t, uint32_t> kShapes[] = {
+      {1024, 100},    {4096, 100},     {16896, 100},  {32768, 100},
+      {kMembers, 25}, {kMembers, 100}, {524288, 100}, {1048576, 100}};
   const std::vector<uint8_t> text = Text(1 << 20);
-  struct Shape {
-    uint32_t population, window;
-  };
-  if (!json)
-    std::printf("%10s %6s %16s %16s %12s %12s\n", "population", "window", "train tokens/s",
-                "forward tokens/s", "update ms", "step ms");
-  for (const Shape shape :
-       {Shape{1024, 100}, {16896, 100}, {32768, 100}, {131072, 25}, {131072, 100}}) {
-    JobSpec spec;
-    spec.population = shape.population * gpus;
-    spec.window = shape.window;
-    const Row row = Measure(spec, {text, {}}, devices, 3);
-    const double tokens = double(spec.population) * shape.window;
-    std::printf(json ? "{\"population\":%u,\"window\":%u,\"train_tokens_per_second\":%.0f,"
-                       "\"forward_tokens_per_second\":%.0f,\"update_ms\":%.3f,\"step_ms\":%.3f}\n"
-                     : "%10u %6u %16.0f %16.0f %12.3f %12.3f\n",
-                row.population, row.window, tokens / row.step, tokens / row.forward,
-                row.update * 1e3, row.step * 1e3);
+  if (!json) PrintHead();
+  std::map<std::pair<uint32_t, uint32_t>, double> alone;  // training on one
+  for (const Devices& set : sets) {
+    const auto gpus = static_cast<uint32_t>(set.size());
+    double forward = 0;  // of kMembers x 100
+    for (const auto& shape : kShapes) {
+      JobSpec spec;
+      spec.population = shape.first * gpus;
+      spec.window = shape.second;
+      const Row row = Measure(spec, {text, {}}, set, 3);
+      PrintRow(json, row, gpus, limit * gpus, gpus > 1 ? alone[shape] : 0);
+      if (gpus == 1) alone[shape] = row.tokens() / row.step;
+      if (shape == std::pair{kMembers, 100u}) forward = row.tokens() / row.forward;
+    }
+    const uint32_t streams = kMembers * gpus;
+    const double plain = MeasureUnperturbed(Text(size_t{streams} * 101), streams, set);
+    std::printf(json ? "{\"gpus\":%u,\"unperturbed_tokens_per_second\":%.0f,"
+                       "\"forward_of_unperturbed\":%.4f}\n"
+                     : "%4u GPU, unperturbed forward, 131,072 streams x 100 each: %.0f tokens/s; "
+                       "perturbed is %.3f of it\n",
+                gpus, plain, forward / plain);
     std::fflush(stdout);
   }
-  // As many streams as the largest population has members.
-  const uint32_t streams = 131072 * gpus;
-  const double unperturbed = MeasureUnperturbed(Text(size_t{streams} * 101), streams, devices);
-  const double copy = MeasureCopy();
-  std::printf(json ? "{\"unperturbed_tokens_per_second\":%.0f,\"copy_bytes_per_second\":%.0f}\n"
-                   : "unperturbed forward, 131,072 streams x 100 a device: %.0f tokens/s\n"
-                     "device copy: %.3g bytes/s read and written\n",
-              unperturbed, copy);
-  return 0;
 }
 
 }  // namespace
@@ -162,7 +224,7 @@ constexpr char kUsage[] =
     "usage: hatchery-bench [--json] [--devices 0,1]\n"
     "Tokens a second of training on GPUs, and of its parts, for egg 6 x 256 on random bytes.\n"
     "  --json         one JSON object a line\n"
-    "  --devices LIST CUDA devices that work together; 0 unless given\n"
+    "  --devices LIST CUDA devices; 0 unless given. The first alone, then all of them together\n"
     "  --version      the version\n";
 
 int Main(int argc, char** argv) {
@@ -186,7 +248,10 @@ int Main(int argc, char** argv) {
     }
   }
   const auto parsed = hatchery::ParseDevices(devices);
-  if (parsed.ok()) return hatchery::Run(json, *parsed);
+  if (parsed.ok()) {
+    hatchery::Run(json, *parsed);
+    return 0;
+  }
   std::fprintf(stderr, "hatchery-bench: %s\n", parsed.status().message().c_str());
   return 2;
 }
