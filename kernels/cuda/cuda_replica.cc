@@ -23,10 +23,25 @@ constexpr uint64_t kFastTokensAtOnce = 1 << 24;
 // Sums that the fast update holds at a time: 256 MB.
 constexpr size_t kSumsAtOnce = size_t{1} << 26;
 
+// Calls `allocate` with `most`, and with half as much for as long as memory is short of it; what it
+// came to is left in `most`. The error is that of 1.
+template <typename Number, typename Allocate>
+Status AllocateAtMost(Number& most, Allocate allocate) {
+  while (true) {
+    Status status = allocate(most);
+    if (status.code() != StatusCode::kResourceExhausted || most <= 1) return status;
+    most /= 2;
+  }
+}
+
 class CudaReplica : public Replica {
  public:
   CudaReplica(const JobSpec& spec, DataView data, const CudaOptions& options)
-      : spec_(spec), model_(spec), options_(options), held_out_bytes_(data.held_out.size()) {}
+      : spec_(spec),
+        model_(spec),
+        options_(options),
+        held_out_bytes_(data.held_out.size()),
+        memory_(options.memory_limit) {}
 
   // Takes the device and its memory, and sets the initial weights.
   Status Open(DataView data);
@@ -53,6 +68,7 @@ class CudaReplica : public Replica {
   Status UseDevice() const { return FromCuda(cudaSetDevice(options_.device), "select the device"); }
   Status AllocateModel();
   Status AllocateFast();
+  Status AllocateFastFor(uint32_t blocks);
   cuda::HopperMemory FastMemory() const;
   // Sequences that one launch takes.
   uint32_t SequencesAtOnce(uint64_t tokens_each) const;
@@ -75,28 +91,29 @@ class CudaReplica : public Replica {
   std::string device_name_;
   bool fast_ = false;  // the fused kernel evaluates members and held-out streams
   uint32_t multiprocessors_ = 0;
-  uint32_t reference_blocks_ = 0;
+  uint32_t reference_blocks_ = 0, fast_blocks_ = 0;  // that run at a time
   uint32_t step_ = 0;
 
-  cuda::Buffer<int8_t> weights_;
-  cuda::Buffer<int8_t> next_;  // weights being computed; padding as in weights_
-  cuda::Buffer<uint64_t> offsets_;
-  cuda::Buffer<uint8_t> train_;
-  cuda::Buffer<uint8_t> held_out_;
-  cuda::Buffer<int8_t> states_;
-  cuda::Buffer<int32_t> scores_;
-  cuda::Buffer<cuda::SequenceSums> sums_;
-  cuda::Buffer<int8_t> fitness_;
-  cuda::Buffer<cuda::UpdateTile> matrix_tiles_;
-  cuda::Buffer<cuda::UpdateTile> element_tiles_;
-  cuda::Buffer<int32_t> update_sums_;  // Z of the tiles in work
-  cuda::Buffer<unsigned long long> lanes_;
-  cuda::Buffer<uint8_t> token_;
-  cuda::Buffer<int8_t> logits_;
+  cuda::MemoryLimit memory_;  // of the buffers below
+  cuda::Buffer<int8_t> weights_{&memory_};
+  cuda::Buffer<int8_t> next_{&memory_};  // weights being computed; padding as in weights_
+  cuda::Buffer<uint64_t> offsets_{&memory_};
+  cuda::Buffer<uint8_t> train_{&memory_};
+  cuda::Buffer<uint8_t> held_out_{&memory_};
+  cuda::Buffer<int8_t> states_{&memory_};
+  cuda::Buffer<int32_t> scores_{&memory_};
+  cuda::Buffer<cuda::SequenceSums> sums_{&memory_};
+  cuda::Buffer<int8_t> fitness_{&memory_};
+  cuda::Buffer<cuda::UpdateTile> matrix_tiles_{&memory_};
+  cuda::Buffer<cuda::UpdateTile> element_tiles_{&memory_};
+  cuda::Buffer<int32_t> update_sums_{&memory_};  // Z of the tiles in work
+  cuda::Buffer<unsigned long long> lanes_{&memory_};
+  cuda::Buffer<uint8_t> token_{&memory_};
+  cuda::Buffer<int8_t> logits_{&memory_};
 
   // Of the fused kernel; see HopperMemory.
-  cuda::Buffer<int8_t> stages_, vectors_, embedding_;
-  cuda::Buffer<uint4> fast_noise_, fast_states_, fast_scratch_;
+  cuda::Buffer<int8_t> stages_{&memory_}, vectors_{&memory_}, embedding_{&memory_};
+  cuda::Buffer<uint4> fast_noise_{&memory_}, fast_states_{&memory_}, fast_scratch_{&memory_};
 };
 
 Status CudaReplica::Open(DataView data) {
@@ -125,8 +142,9 @@ Status CudaReplica::AllocateModel() {
   HATCHERY_RETURN_IF_ERROR(offsets_.CopyFrom(offsets));
   HATCHERY_RETURN_IF_ERROR(weights_.Allocate(model_.bytes(), "the model"));
   HATCHERY_RETURN_IF_ERROR(next_.Allocate(model_.bytes(), "the model's update"));
-  HATCHERY_RETURN_IF_ERROR(states_.Allocate(reference_blocks_ * cuda::ReferenceStateBytes(View()),
-                                            "the recurrent state"));
+  HATCHERY_RETURN_IF_ERROR(AllocateAtMost(reference_blocks_, [this](uint32_t blocks) {
+    return states_.Allocate(blocks * cuda::ReferenceStateBytes(View()), "the recurrent state");
+  }));
   HATCHERY_RETURN_IF_ERROR(fitness_.Allocate(spec_.pairs(), "the fitness"));
   HATCHERY_RETURN_IF_ERROR(lanes_.Allocate(2, "the digest"));
   HATCHERY_RETURN_IF_ERROR(token_.Allocate(1, "a token"));
@@ -134,7 +152,12 @@ Status CudaReplica::AllocateModel() {
 }
 
 Status CudaReplica::AllocateFast() {
-  const cuda::HopperSizes sizes = cuda::SizesFor(spec_.layers, multiprocessors_);
+  fast_blocks_ = multiprocessors_;
+  return AllocateAtMost(fast_blocks_, [this](uint32_t blocks) { return AllocateFastFor(blocks); });
+}
+
+Status CudaReplica::AllocateFastFor(uint32_t blocks) {
+  const cuda::HopperSizes sizes = cuda::SizesFor(spec_.layers, blocks);
   HATCHERY_RETURN_IF_ERROR(stages_.Allocate(sizes.stages, "the arranged weights"));
   HATCHERY_RETURN_IF_ERROR(vectors_.Allocate(sizes.vectors, "the arranged vectors"));
   HATCHERY_RETURN_IF_ERROR(embedding_.Allocate(sizes.embedding, "the arranged embedding"));
@@ -150,7 +173,7 @@ cuda::HopperMemory CudaReplica::FastMemory() const {
 
 uint32_t CudaReplica::SequencesAtOnce(uint64_t tokens_each) const {
   const uint64_t unit =
-      fast_ ? uint64_t{multiprocessors_} * cuda::kHopperMembers : 2 * uint64_t{reference_blocks_};
+      fast_ ? uint64_t{fast_blocks_} * cuda::kHopperMembers : 2 * uint64_t{reference_blocks_};
   const uint64_t tokens = fast_ ? kFastTokensAtOnce : kReferenceTokensAtOnce;
   return static_cast<uint32_t>(std::max<uint64_t>(1, tokens / (tokens_each * unit)) * unit);
 }
@@ -186,7 +209,7 @@ Status CudaReplica::Run(const cuda::Sequences& sequences) {
   const uint32_t tiles = (sequences.count + cuda::kHopperMembers - 1) / cuda::kHopperMembers;
   const cudaError_t launched =
       fast_
-          ? cuda::HopperEvaluate(View(), sequences, std::min(tiles, multiprocessors_), FastMemory())
+          ? cuda::HopperEvaluate(View(), sequences, std::min(tiles, fast_blocks_), FastMemory())
           : cuda::EvaluateReference(View(), sequences, std::min(sequences.count, reference_blocks_),
                                     states_.data(), false);
   HATCHERY_RETURN_IF_ERROR(FromCuda(launched, "launch the evaluation"));
@@ -197,8 +220,8 @@ Status CudaReplica::Evaluate(Shard shard, std::stop_token stop, std::span<int32_
   HATCHERY_RETURN_IF_ERROR(CheckEvaluate(spec_, shard, scores.size(), train_.size()));
   HATCHERY_RETURN_IF_ERROR(UseDevice());
   const uint32_t most = SequencesAtOnce(uint64_t{spec_.burn_in} + spec_.window) / 2;
-  if (scores_.size() < 2 * size_t{std::min(most, shard.pairs())})
-    HATCHERY_RETURN_IF_ERROR(scores_.Allocate(2 * size_t{most}, "the scores"));
+  const size_t places = 2 * size_t{std::min(most, shard.pairs())};
+  if (scores_.size() < places) HATCHERY_RETURN_IF_ERROR(scores_.Allocate(places, "the scores"));
   for (uint32_t first = shard.begin; first < shard.end; first += most) {
     if (stop.stop_requested()) return Cancelled("evaluation stopped on request");
     const Shard part{first, first + std::min(most, shard.end - first)};
@@ -219,7 +242,7 @@ StatusOr<HeldOutSums> CudaReplica::Validate(uint32_t begin, uint32_t end, std::s
   const uint64_t length = stream.end - stream.begin;
   const uint32_t most = SequencesAtOnce(length);
   if (sums_.size() < std::min(most, end - begin))
-    HATCHERY_RETURN_IF_ERROR(sums_.Allocate(most, "the held-out sums"));
+    HATCHERY_RETURN_IF_ERROR(sums_.Allocate(std::min(most, end - begin), "the held-out sums"));
   HeldOutSums total;
   for (uint32_t first = begin; first < end; first += most) {
     if (stop.stop_requested()) return Cancelled("validation stopped on request");
@@ -290,10 +313,11 @@ Status CudaReplica::UpdateTiles(const cuda::UpdateStep& step, bool fast, bool ma
     HATCHERY_RETURN_IF_ERROR(on_device.Allocate(tiles.size(), "the update's tiles"));
   HATCHERY_RETURN_IF_ERROR(on_device.CopyFrom(tiles));
   const size_t tile_sums = matrices ? cuda::kFastTile * cuda::kFastTile : cuda::kFastTile;
-  const size_t at_once = fast ? kSumsAtOnce / tile_sums : tiles.size();
-  if (fast && update_sums_.size() < std::min(at_once, tiles.size()) * tile_sums)
-    HATCHERY_RETURN_IF_ERROR(
-        update_sums_.Allocate(std::min(at_once, tiles.size()) * tile_sums, "the update's sums"));
+  size_t at_once = std::min(fast ? kSumsAtOnce / tile_sums : tiles.size(), tiles.size());
+  if (fast && update_sums_.size() < at_once * tile_sums)
+    HATCHERY_RETURN_IF_ERROR(AllocateAtMost(at_once, [this, tile_sums](size_t count) {
+      return update_sums_.Allocate(count * tile_sums, "the update's sums");
+    }));
   for (size_t first = 0; first < tiles.size(); first += at_once) {
     const auto count = static_cast<uint32_t>(std::min(at_once, tiles.size() - first));
     const cuda::UpdateTile* part = on_device.data() + first;

@@ -17,6 +17,9 @@ enum class CudaKernels {
 struct CudaOptions {
   int device = 0;  // ordinal, [0, CudaDeviceCount())
   CudaKernels kernels = CudaKernels::kAuto;
+  // Bytes of device memory that the replica may take; 0: all that is free. With less than it would
+  // like it works in smaller chunks, to the same bytes.
+  uint64_t memory_limit = 0;
 };
 
 // CUDA devices that this process can use; 0 without a driver.

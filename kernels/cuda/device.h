@@ -20,33 +20,58 @@ inline Status FromCuda(cudaError_t error, const char* what) {
   return InternalError(std::string("CUDA: ") + what + ": " + cudaGetErrorString(error));
 }
 
+// How much device memory an owner of buffers may take; it must outlive them. 0: all that is free.
+class MemoryLimit {
+ public:
+  explicit MemoryLimit(uint64_t bytes = 0) : bytes_(bytes) {}
+
+  bool Take(uint64_t bytes) {
+    if (bytes_ != 0 && bytes > bytes_ - taken_) return false;
+    taken_ += bytes;
+    return true;
+  }
+  void GiveBack(uint64_t bytes) { taken_ -= bytes; }
+  // What is left of `free` bytes of the device.
+  uint64_t Left(uint64_t free) const {
+    return bytes_ != 0 && bytes_ - taken_ < free ? bytes_ - taken_ : free;
+  }
+
+ private:
+  const uint64_t bytes_;
+  uint64_t taken_ = 0;
+};
+
 // Device memory for `size` values of T. Movable; freed with its owner.
 template <typename T>
 class Buffer {
  public:
   Buffer() = default;
+  explicit Buffer(MemoryLimit* limit) : limit_(limit) {}
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(limit_, other.limit_);
     return *this;
   }
-  ~Buffer() { cudaFree(data_); }
+  ~Buffer() { Free(); }
 
   // Replaces what it held. `what` names the use in the error.
   Status Allocate(size_t size, const char* what) {
-    cudaFree(std::exchange(data_, nullptr));
-    size_ = 0;
+    Free();
     if (size == 0) return {};
-    if (cudaMalloc(reinterpret_cast<void**>(&data_), size * sizeof(T)) != cudaSuccess) {
+    const uint64_t bytes = uint64_t{size} * sizeof(T);
+    const bool allowed = limit_ == nullptr || limit_->Take(bytes);
+    if (!allowed || cudaMalloc(reinterpret_cast<void**>(&data_), bytes) != cudaSuccess) {
+      if (allowed && limit_ != nullptr) limit_->GiveBack(bytes);
       cudaGetLastError();
       data_ = nullptr;
       size_t free = 0, total = 0;
       cudaMemGetInfo(&free, &total);
-      return ResourceExhausted("the GPU has " + std::to_string(free) + " bytes free of " +
-                               std::to_string(total) + ", but " + what + " takes " +
-                               std::to_string(size * sizeof(T)) +
-                               "; stop other programs on it or use a smaller model");
+      return ResourceExhausted(
+          "the GPU has " + std::to_string(limit_ == nullptr ? free : limit_->Left(free)) +
+          " bytes free of " + std::to_string(total) + ", but " + what + " takes " +
+          std::to_string(bytes) + "; stop other programs on it or use a smaller model");
     }
     size_ = size;
     return {};
@@ -69,8 +94,15 @@ class Buffer {
   size_t size() const { return size_; }
 
  private:
+  void Free() {
+    cudaFree(std::exchange(data_, nullptr));
+    const uint64_t bytes = uint64_t{std::exchange(size_, 0)} * sizeof(T);
+    if (limit_ != nullptr) limit_->GiveBack(bytes);
+  }
+
   T* data_ = nullptr;
   size_t size_ = 0;
+  MemoryLimit* limit_ = nullptr;
 };
 
 }  // namespace hatchery::cuda

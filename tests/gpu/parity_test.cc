@@ -176,6 +176,36 @@ INSTANTIATE_TEST_SUITE_P(
       return std::get<0>(test_info.param).name + (reference ? "Reference" : "Auto");
     });
 
+// With less and less memory: smaller chunks and the same bytes, and in the end one clear line.
+TEST(Cuda, ScarceMemoryMakesSmallerChunksThenAnError) {
+  if (CudaDeviceCount() == 0) GTEST_SKIP() << "no CUDA device on this machine";
+  const std::vector<uint8_t> text = Text(3000, 1);
+  JobSpec spec = Spec(256, 2, 2 * 300, 6);
+  const auto cpu = std::move(*CreateCpuReplica(spec, {text, text}));
+  std::vector<int32_t> scores(spec.population), same(spec.population);
+  ASSERT_TRUE(cpu->Evaluate({0, spec.pairs()}, {}, scores).ok());
+  const Commit commit = MakeSignCommit(spec, 0, EncodeSigns(scores));
+  ASSERT_TRUE(cpu->Apply(commit).ok());
+  int worked = 0;
+  Status refusal;
+  for (uint64_t limit = uint64_t{64} << 20; limit > 1000; limit = limit * 3 / 4) {
+    CudaOptions options;
+    options.memory_limit = limit;
+    const auto made = CreateCudaReplica(spec, {text, text}, options);
+    refusal = made.status();
+    if (refusal.ok()) refusal = (*made)->Evaluate({0, spec.pairs()}, {}, same);
+    if (refusal.ok()) refusal = (*made)->Apply(commit);
+    if (!refusal.ok()) break;
+    ++worked;
+    ASSERT_EQ(same, scores) << limit;
+    ASSERT_TRUE(*(*made)->DigestOfAll() == *cpu->DigestOfAll()) << limit;
+  }
+  EXPECT_GT(worked, 3);
+  EXPECT_EQ(refusal.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(refusal.message().find("bytes free of"), std::string::npos) << refusal.message();
+  EXPECT_NE(refusal.message().find(" takes "), std::string::npos) << refusal.message();
+}
+
 TEST(Cuda, RefusesAnAbsentDevice) {
   CudaOptions options;
   options.device = 99;
