@@ -155,6 +155,7 @@ TEST_F(Cli, BadInputGetsOneLine) {
   ExpectError(Train("x", "--set noise.rank=9"), "noise.rank");
   ExpectError(Train("x", "--set noise.rnak=1"), "noise.rank");
   ExpectError(Train("x", "--set population=63"), "population");
+  ExpectError(Train("x", "--set steps="), "steps is empty; it must be a whole number");
   ExpectError(Train("x", "--set group_size=48"), "not a multiple");
   ExpectError(Train("x", "--data " + (directory_ / "missing")), "missing");
   Write(directory_ / "empty", "");
