@@ -195,12 +195,10 @@ Core::Actions Core::Appended(int64_t now, const std::string& job) {
 void Core::Announce(Run& run, const CommitRecord& record) {
   ++run.record.step;
   UpdateProgress(run, record);
-  for (const auto& [id, worker] : workers_) {
-    if (worker.job != run.record.id) continue;
-    v1::CoordinatorMessage message;
-    *message.mutable_commit() = CommitToProto(record.commit, record.digest_before);
-    Say(id, std::move(message));
-  }
+  v1::CoordinatorMessage message;
+  *message.mutable_commit() = CommitToProto(record.commit, record.digest_before);
+  for (const auto& [id, worker] : workers_)
+    if (worker.job == run.record.id) Say(id, message);
   const uint32_t every = run.record.job.checkpoint_every();
   if (every != 0 && run.record.step % every == 0 && run.record.step < run.record.job.steps())
     run.checkpoint_due = true;

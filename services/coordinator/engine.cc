@@ -5,6 +5,7 @@
 #include <charconv>
 #include <chrono>
 #include <random>
+#include <utility>
 
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
@@ -180,8 +181,8 @@ StatusOr<v1::JobState> Engine::Change(StatusOr<Core::Actions> (Core::*change)(in
                                                                               const std::string&),
                                       const std::string& job) {
   std::lock_guard lock(mutex_);
-  HATCHERY_ASSIGN_OR_RETURN(const Core::Actions actions, (core_.*change)(Now(), job));
-  Do(actions);
+  HATCHERY_ASSIGN_OR_RETURN(Core::Actions actions, (core_.*change)(Now(), job));
+  Do(std::move(actions));
   return *core_.Job(job);
 }
 
@@ -279,13 +280,17 @@ void Engine::MeasureWeights(const std::string& job, const Checkpoint& checkpoint
 
 // ---- What the core says ------------------------------------------------------------------------
 
-void Engine::Do(const Core::Actions& actions) {
-  for (const Action& action : actions) std::visit([this](const auto& a) { Do(a); }, action);
+void Engine::Do(Core::Actions actions) {
+  for (Action& action : actions) std::visit([this](auto& a) { Do(a); }, action);
+  // A stream that was closed meanwhile still lives: its Disconnected waits for mutex_.
+  for (WorkerStream* stream : std::exchange(unflushed_, {})) stream->Flush();
 }
 
-void Engine::Do(const Send& action) {
+void Engine::Do(Send& action) {
   const auto found = streams_.find(action.worker);
-  if (found != streams_.end()) found->second->Send(action.message);
+  if (found == streams_.end()) return;
+  found->second->Send(std::move(action.message));
+  unflushed_.push_back(found->second);
 }
 
 void Engine::Do(const CloseWorker& action) {
