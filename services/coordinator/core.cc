@@ -7,7 +7,7 @@
 
 namespace hatchery::coordinator {
 
-Core::Core(CoreOptions options) : options_(std::move(options)) {}
+Core::Core(CoreOptions options) : options_(std::move(options)), strikes_(options_.strikes) {}
 
 Core::Actions Core::Take() {
   Drive();

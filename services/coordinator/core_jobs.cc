@@ -137,7 +137,7 @@ void Core::FinishStep(Run& run) {
   const auto digest = DigestFromBytes(run.work->digest);
   assert(digest.ok());
   std::optional<HeldOutSums> held_out;
-  if (!run.work->stream_parts.empty() && HasHeldOut(job)) held_out = run.work->HeldOutTotal();
+  if (HasHeldOut(job)) held_out = run.work->HeldOutTotal();
   if (step >= job.steps()) {
     run.pending = ClosingRecord{step, *digest, held_out};
   } else {
@@ -147,7 +147,7 @@ void Core::FinishStep(Run& run) {
     record.held_out = held_out;
     std::vector<uint8_t> trits;
     std::vector<int32_t> scores;
-    for (const auto& [begin, part] : run.work->pair_parts) {
+    for (const auto& [place, part] : run.work->parts) {
       trits.insert(trits.end(), part.trits.begin(), part.trits.end());
       scores.insert(scores.end(), part.scores.begin(), part.scores.end());
       record.score_sum += part.score_sum;

@@ -32,7 +32,7 @@ uint32_t RoundUp(double value, uint32_t multiple, uint32_t most) {
 
 }  // namespace
 
-const Core::Strength& Core::StrengthOf(const Run& run) {
+const Strength& Core::StrengthOf(const Run& run) {
   if (strength_) return *strength_;
   Strength& all = strength_.emplace();
   uint32_t pairs_known = 0, streams_known = 0;

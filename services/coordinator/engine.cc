@@ -48,6 +48,7 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store,
   core.audit_share = options.audit_share;
   core.audit_seed = std::random_device()();  // no worker can foresee which shards are audited
   core.referee = options.referee.has_value();
+  HATCHERY_ASSIGN_OR_RETURN(core.strikes, catalogue->Strikes());
   std::unique_ptr<Engine> engine(
       new Engine(std::move(store), std::move(catalogue), std::move(core), options));
   {
@@ -351,6 +352,10 @@ void Engine::Do(const JobChanged& action) {
 
 void Engine::Do(const WorkerChanged& action) { Complain(catalogue_->PutWorker(action.worker)); }
 
+void Engine::Do(const Struck& action) {
+  Complain(catalogue_->PutStrikes(action.name, action.count));
+}
+
 void Engine::Complain(const Status& status) {
   if (!status.ok()) WriteLog({LogLevel::kError, "catalogue_failed", status.message()});
 }
@@ -380,7 +385,7 @@ void Engine::Arbitrate(std::stop_token stop) {
     const StatusOr<Finding> finding = referee_.Judge(question, stop);
     lock.lock();
     if (stopping_) return;
-    Do(core_.RefereeSaid(Now(), question.job, question.step, question.shard, finding));
+    Do(core_.RefereeSaid(Now(), question.job, question.step, question.range, finding));
   }
 }
 

@@ -137,6 +137,7 @@ class Engine {
   const std::unique_ptr<Catalogue> catalogue_;
   Core core_;
   std::map<std::string, WorkerStream*> streams_;
+  std::vector<WorkerStream*> unflushed_;  // of the actions that are being done
   std::map<std::string, std::vector<v1::JobUpdate>> updates_;
   std::deque<Append> appends_;
   std::deque<AskReferee> questions_;

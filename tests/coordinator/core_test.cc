@@ -282,6 +282,21 @@ TEST(CoreTest, TheSecondTimeItIsSentAwayAndStaysAway) {
   EXPECT_TRUE(world.workers["z"].closed);
 }
 
+TEST(CoreTest, WhatANameDidIsRememberedOverARestart) {
+  CoreOptions options;
+  options.strikes = {{"y", 1}, {"z", 2}};
+  FakeWorld world(options);
+  world.Join("z");
+  EXPECT_TRUE(world.workers["z"].closed);
+  EXPECT_THAT(world.workers["z"].close_status.message(), HasSubstr("--name"));
+  StartJob(world, 6, {"w", "x", "y"}, 2);
+  world.workers["y"].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_TRUE(world.workers["y"].closed) << "the second time";
+  EXPECT_EQ(world.strikes["y"], 2u);
+  EXPECT_EQ(world.commits["a"], Honest(6));
+}
+
 TEST(CoreTest, AWorkerWhoseMemoryChangesIsFoundEvenAlone) {
   FakeWorld world;
   StartJob(world, 6, {"x"}, 3);
@@ -352,6 +367,25 @@ TEST(CoreTest, AnAuditFindsALiarWhoeverItIs) {
     EXPECT_TRUE(world.workers[liar].closed) << "it lied again";
     EXPECT_EQ(world.commits["a"], Honest(9));
     EXPECT_GT(world.core.Job("a")->shards_audited(), 0u);
+  }
+}
+
+TEST(CoreTest, AnAuditFindsALiarAboutHeldOutSums) {
+  for (const char* liar : {"x", "y"}) {
+    CoreOptions options;
+    options.audit_share = 1;
+    FakeWorld world(options);
+    StartJob(world, 9, {"x", "y"}, 1);
+    world.workers[liar].lies_from = 2;
+    world.workers[liar].lies_of_held_out = true;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    EXPECT_TRUE(world.Has("shard_disputed"));
+    EXPECT_TRUE(world.Has("quarantined"));
+    EXPECT_TRUE(world.workers[liar].closed) << "it lied again";
+    EXPECT_EQ(world.commits["a"], Honest(9));
+    ASSERT_TRUE(world.closings["a"].held_out.has_value());
+    EXPECT_EQ(world.closings["a"].held_out->score, -10'000);
   }
 }
 
