@@ -11,7 +11,8 @@
 // the step. Work of a new step goes along with the commit of the one before, to those who reported
 // on that one; who is further behind, or reads nothing, gets some when it has caught up. A lease
 // that expires, fails or loses its worker goes back; one that takes twice as long as expected is
-// hedged to an idle worker. Whatever comes in twice is compared and ignored.
+// hedged to an idle worker. Who was late is the last to be lent more until it shows that it still
+// reads. Whatever comes in twice is compared and ignored.
 // A commit is announced only after the shell has said Appended.
 //
 // Digests: every worker votes for the digest of every step, when it is Ready and with every result.
@@ -193,6 +194,9 @@ class Core {
     int64_t rests_until = 0;                      // after a failure
     int64_t heard = 0;
     bool lagging = false;  // its votes come too late to wait for
+    // It was late with a lease, which went to another, and has not shown since that it reads what
+    // it is told: by a result or a newer step.
+    bool doubtful = false;
     uint64_t pairs_done = 0;
     int64_t connected_unix_seconds = 0;
   };
@@ -289,8 +293,8 @@ class Core {
   // core_leases.cc
   const Strength& StrengthOf(const Run& run);
   void Lend(Run& run);
-  // Calls `visit` with the workers that can take more work now, in the order of their ids, until it
-  // says false.
+  // Calls `visit` with the workers that can take more work now, the doubtful ones last, in the order
+  // of their ids, until it says false.
   void ForHungry(const Run& run, const std::function<bool(const std::string&, Worker&)>& visit);
   bool Hungry(const Worker& worker, const Run& run) const;
   // Works, and has reported on this step or the one before.
@@ -305,6 +309,7 @@ class Core {
   void ForgetLease(Run& run, uint64_t lease_id);
   void ExpireLease(Run& run, uint64_t lease_id);
   void Revoke(const std::string& worker, uint64_t lease_id);
+  void Doubt(const std::string& worker);
 
   // core_agreement.cc: which replica is right.
   // Counts a worker's report of the present step's digest; may send the worker away.
@@ -327,6 +332,8 @@ class Core {
   void ConsiderAudit(Run& run, uint64_t lease_id, const Range& range, const std::string& author);
   bool FitToAudit(const Worker& worker, const Run& run) const;
   void LendAudits(Run& run);
+  // Takes audits back from those who are late, if others are free for them.
+  void RecallAudits(Run& run);
   void DropHopelessAudits(Run& run);
   void OnAuditResult(const std::string& id, Run& run, uint64_t lease_id, const v1::Result& result);
   void DisputeShard(Run& run, const Range& range, const std::string& other, Part part);

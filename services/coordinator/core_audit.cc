@@ -51,6 +51,29 @@ void Core::LendAudits(Run& run) {
   }
 }
 
+void Core::RecallAudits(Run& run) {
+  std::vector<uint64_t> late;
+  for (const auto& [lease_id, lease] : run.work->leases)
+    if (lease.audit && now_ > lease.late) late.push_back(lease_id);
+  for (const uint64_t lease_id : late) {
+    const LeaseState lease = run.work->leases.at(lease_id);
+    const auto at = run.work->audits.find({lease.held_out, lease.range.begin});
+    if (at == run.work->audits.end() || at->second.state != Audit::State::kLent) continue;
+    Audit& audit = at->second;
+    bool another = false;
+    ForHungry(run, [&](const std::string& id, Worker& worker) {
+      another = id != audit.author && id != lease.worker && worker.leases.empty() &&
+                !worker.doubtful && FitToAudit(worker, run);
+      return !another;
+    });
+    if (!another) return;
+    Doubt(lease.worker);
+    Revoke(lease.worker, lease_id);
+    ForgetLease(run, lease_id);
+    --audit.attempts;  // it may still come to something
+  }
+}
+
 // Nobody but the author is there to give a second opinion, or those who are do not.
 void Core::DropHopelessAudits(Run& run) {
   std::erase_if(run.work->audits, [&](const auto& entry) {

@@ -128,6 +128,7 @@ void Core::OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownA
 
 // Words may overtake each other.
 void Core::Reported(const std::string& id, Worker& worker, uint32_t step) {
+  if (step > worker.step) worker.doubtful = false;
   worker.step = std::max(worker.step, step);
   hungry_.insert(id);
 }
@@ -202,6 +203,7 @@ void Core::OnResult(const std::string& id, Worker& worker, const v1::Result& res
   if (result.digest().size() != 16)
     return Expel(id, InvalidArgument("a result's digest has 16 bytes, not " +
                                      std::to_string(result.digest().size())));
+  worker.doubtful = false;
   if (result.step() < run.record.step || !run.work) return;  // late
   const auto lease = run.work->leases.find(result.lease_id());
   if (lease == run.work->leases.end()) return CompareLate(id, run, result);
@@ -296,7 +298,9 @@ void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
   worker.patience = 1;
   worker.failures = 0;
   for (const uint64_t other : work.LeasesOn(lease.held_out, lease.range)) {
-    if (other != lease_id) Revoke(work.leases.at(other).worker, other);
+    const LeaseState& loser = work.leases.at(other);
+    if (other != lease_id && now_ > loser.late) Doubt(loser.worker);
+    if (other != lease_id) Revoke(loser.worker, other);
     ForgetLease(run, other);
   }
   ConsiderAudit(run, lease_id, {lease.held_out, lease.range}, id);

@@ -39,6 +39,15 @@ void StartJob(FakeWorld& world, uint32_t steps, const std::vector<std::string>& 
   RunToStep(world, "a", step);
 }
 
+// The commits that honest workers come to.
+std::vector<CommitRecord> Honest(uint32_t steps) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(steps));
+  world.Join("w");
+  world.RunToEnd();
+  return world.commits["a"];
+}
+
 TEST(CoreTest, OneWorkerFinishesAJob) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(7));
@@ -141,6 +150,20 @@ TEST(CoreTest, AStuckWorkersLeasesAreHedged) {
   EXPECT_LT(world.now - before, 10'000) << "hedged, not expired";
 }
 
+TEST(CoreTest, WhoIsStuckDoesNotGetWhatAnotherStuckOneHeld) {
+  CoreOptions options;
+  options.audit_share = 0.5;
+  FakeWorld world(options);
+  StartJob(world, 12, {"a", "b", "c", "x", "y"}, 2);
+  for (const char* id : {"a", "b", "c"}) world.workers[id].stuck = true;
+  const int64_t before = world.now;
+  RunToStep(world, "a", 4);  // they still report on step 3, having read no further
+  EXPECT_LT(world.now - before, 5'000);
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"], Honest(12));
+}
+
 TEST(CoreTest, WhoDoesNotReadGetsNoMoreWork) {
   FakeWorld world;
   StartJob(world, 12, {"x", "y", "z"}, 2);
@@ -227,15 +250,6 @@ TEST(CoreTest, MalformedAndFutureResultsCloseTheWorkerAndLoseNothing) {
     world.RunToEnd();
     EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED) << kind;
   }
-}
-
-// The commits that honest workers come to.
-std::vector<CommitRecord> Honest(uint32_t steps) {
-  FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(steps));
-  world.Join("w");
-  world.RunToEnd();
-  return world.commits["a"];
 }
 
 TEST(CoreTest, AMinorityDigestIsQuarantined) {
