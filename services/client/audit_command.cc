@@ -155,10 +155,10 @@ Status RunAudit(const Options& options) {
                            std::to_string(result.step) +
                            " steps drew none; give a larger share with --sample");
   if (tally.wrong > 0)
-    return DataLoss(std::to_string(tally.wrong) + " of " +
-                    std::to_string(tally.blocks + tally.held_out) +
-                    " audited shards are not what the weights score; the first: " +
-                    tally.first_wrong + "; a worker was wrong or lied, so train again from before that step");
+    return DataLoss(
+        std::to_string(tally.wrong) + " of " + std::to_string(tally.blocks + tally.held_out) +
+        " audited shards are not what the weights score; the first: " + tally.first_wrong +
+        "; a worker was wrong or lied, so train again from before that step");
   if (!options.json)
     std::printf(
         "honest: %llu shards and %llu held-out measures drawn from %u steps (seed %u) score as the "

@@ -40,7 +40,8 @@ class Catalogue {
   Status PutWorker(const v1::WorkerState& worker);
   // The same for many, in one transaction.
   Status PutWorkers(const std::vector<v1::WorkerState>& workers);
-  // How often workers of that name were found wrong; the oldest names of a great many are forgotten.
+  // How often workers of that name were found wrong; the oldest names of a great many are
+  // forgotten.
   Status PutStrikes(const std::string& name, uint32_t count);
   StatusOr<std::map<std::string, uint32_t>> Strikes();
   // Every session that ever contributed, the newest `most`.

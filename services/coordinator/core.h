@@ -22,12 +22,12 @@
 // of the journal by the shell. A vote for an older step is compared with the journal's digest.
 //
 // Scores: a share of the accepted shards (CoreOptions::audit_share), of pairs and of held-out
-// streams alike, is evaluated by a second worker and compared; if they differ, the referee evaluates
-// the shard too.
+// streams alike, is evaluated by a second worker and compared; if they differ, the referee
+// evaluates the shard too.
 //
 // Whoever is found wrong is quarantined: its results of the step are dropped and it loads the job
-// anew. The second time it is sent away, and its name stays out. The referee failing, or refuting the journal, pauses the
-// job.
+// anew. The second time it is sent away, and its name stays out. The referee failing, or refuting
+// the journal, pauses the job.
 //
 // Checkpoints: one worker uploads, a second says its file's SHA-256; the file is believed if they
 // agree or the referee's replay gives the same bytes.
@@ -293,8 +293,8 @@ class Core {
   // core_leases.cc
   const Strength& StrengthOf(const Run& run);
   void Lend(Run& run);
-  // Calls `visit` with the workers that can take more work now, the doubtful ones last, in the order
-  // of their ids, until it says false.
+  // Calls `visit` with the workers that can take more work now, the doubtful ones last, in the
+  // order of their ids, until it says false.
   void ForHungry(const Run& run, const std::function<bool(const std::string&, Worker&)>& visit);
   bool Hungry(const Worker& worker, const Run& run) const;
   // Works, and has reported on this step or the one before.

@@ -139,8 +139,8 @@ void Core::JudgeShard(Run& run, uint32_t step, const Range& range, const Finding
   run.work->audits.erase(at);
   ++run.shards_audited;
   ++tally_.shards_audited;
-  const std::string why = "its scores for " + Name(range) + " of step " +
-                          std::to_string(step) + " are not those that the referee computed";
+  const std::string why = "its scores for " + Name(range) + " of step " + std::to_string(step) +
+                          " are not those that the referee computed";
   const auto convict = [&](const std::string& worker) {
     if (!run.work) return;
     DropWorkOf(run, worker);

@@ -269,8 +269,8 @@ Status Core::CheckResult(const Run& run, const LeaseState& lease, const v1::Resu
   return {};
 }
 
-// A second result for a range that is done: it must have the same bytes. Held-out sums do not say of
-// which streams they are; without their lease they cannot be compared.
+// A second result for a range that is done: it must have the same bytes. Held-out sums do not say
+// of which streams they are; without their lease they cannot be compared.
 void Core::CompareLate(const std::string& id, Run& run, const v1::Result& result) {
   if (!result.has_scores() || run.pending || result.digest() != run.work->digest) return;
   const uint32_t begin = result.scores().begin();
@@ -288,8 +288,8 @@ void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
   const LeaseState lease = work.leases.at(lease_id);
   ++tally_.shards_completed;
   run.marks.last_score = now_;
-  work.Accept({lease.held_out, lease.range.begin},
-              PartOf(lease, result, run.record.spec.fitness), id);
+  work.Accept({lease.held_out, lease.range.begin}, PartOf(lease, result, run.record.spec.fitness),
+              id);
   if (!lease.held_out) worker.pairs_done += lease.range.pairs();
   const double ms = std::isfinite(result.seconds()) ? result.seconds() * 1000 : 0;
   const double speed = lease.range.pairs() / std::clamp(ms, 0.01, 3.6e6);

@@ -27,8 +27,8 @@ namespace hatchery::coordinator {
 class WorkerStream {
  public:
   virtual ~WorkerStream() = default;
-  // Puts the message into the stream's queue. Flush follows, so that what is said to a worker at one
-  // time goes to the network in one piece.
+  // Puts the message into the stream's queue. Flush follows, so that what is said to a worker at
+  // one time goes to the network in one piece.
   virtual void Send(v1::CoordinatorMessage message) = 0;
   virtual void Flush() = 0;
   // Ends the stream after what was sent before.

@@ -126,9 +126,9 @@ struct StepWork {
   RangePool pairs, streams;
   uint32_t pairs_left, streams_left;
   std::map<uint64_t, LeaseState> leases;  // changed by AddLease and DropLease only
-  std::map<Place, Part> parts;           // accepted; ranges never overlap
-  std::map<Place, std::string> authors;  // of the parts
-  std::map<Place, Audit> audits;         // of some of them
+  std::map<Place, Part> parts;            // accepted; ranges never overlap
+  std::map<Place, std::string> authors;   // of the parts
+  std::map<Place, Audit> audits;          // of some of them
   std::string digest;  // that every accepted result was computed on; or empty
   Votes votes;
   int64_t waiting_since = -1;  // for votes, in milliseconds; -1: not waiting

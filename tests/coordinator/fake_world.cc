@@ -141,12 +141,15 @@ void FakeWorld::Judge() {
       lease.mutable_pairs()->set_begin(question.range->shard.begin);
       lease.mutable_pairs()->set_end(question.range->shard.end);
       const v1::ShardScores scores = ScoresFor(lease, false);
-      finding.part = {scores.end(), scores.trits(),
-                      {scores.scores().begin(), scores.scores().end()}, scores.score_sum(), {}};
+      finding.part = {scores.end(),
+                      scores.trits(),
+                      {scores.scores().begin(), scores.scores().end()},
+                      scores.score_sum(),
+                      {}};
     }
-    Do(core.RefereeSaid(now, question.job, question.step, question.range,
-                        referee_status.ok() ? StatusOr<Finding>(finding)
-                                            : StatusOr<Finding>(referee_status)));
+    Do(core.RefereeSaid(
+        now, question.job, question.step, question.range,
+        referee_status.ok() ? StatusOr<Finding>(finding) : StatusOr<Finding>(referee_status)));
   }
   for (size_t waiting = offers.size(); waiting > 0; --waiting) {
     const Offer offer = offers.front();
@@ -192,10 +195,10 @@ v1::WorkerMessage FakeWorld::ResultFor(const FakeWorker& worker, const v1::Lease
   result.set_lease_id(lease.lease_id());
   result.set_digest(DigestOf(worker));
   result.set_seconds(0.01);
-  const bool lie = lease.step() >= worker.lies_from && lease.has_held_out() == worker.lies_of_held_out;
+  const bool lie =
+      lease.step() >= worker.lies_from && lease.has_held_out() == worker.lies_of_held_out;
   if (lease.has_held_out())
-    *result.mutable_held_out() =
-        HeldOutFor(lease.held_out().end() - lease.held_out().begin(), lie);
+    *result.mutable_held_out() = HeldOutFor(lease.held_out().end() - lease.held_out().begin(), lie);
   else
     *result.mutable_scores() = ScoresFor(lease, lie);
   return message;

@@ -30,10 +30,10 @@ TEST_F(DeadConnection, IsNoticedAtBothEndsAndTheWorkerComesBack) {
   Process coordinator = StartCoordinator();
   Proxy proxy(port_);
   Process near = StartWorker("near");
-  Process far({"hatchery-worker", "--coordinator", "127.0.0.1:" + std::to_string(proxy.port()),
-               "--threads", "1", "--name", "far", "--backend", "cpu", "--cache-dir",
-               Path("cache-far")},
-              Path("far"));
+  Process far(
+      {"hatchery-worker", "--coordinator", "127.0.0.1:" + std::to_string(proxy.port()), "--threads",
+       "1", "--name", "far", "--backend", "cpu", "--cache-dir", Path("cache-far")},
+      Path("far"));
   Await("two workers", [&] { return Ask({"workers"}).size() == 2; });
   const std::string id = Submit("job.yaml");
   WaitForStep(id, 5);
@@ -43,14 +43,16 @@ TEST_F(DeadConnection, IsNoticedAtBothEndsAndTheWorkerComesBack) {
   const auto cut = steady_clock::now();
   WaitForState(id, "finished");  // what it held is lent to the other
   EXPECT_EQ(FetchDigest(id), TrainDigest("job.yaml"));
-  Await("the coordinator to notice", [&] { return SessionsOf("far").front().at("state") == "gone"; },
-        kCoordinatorNotices + kGrace);
-  Await("the worker to notice and to come back",
-        [&] {
-          const auto sessions = SessionsOf("far");
-          return sessions.size() == 2 && sessions.back().at("state") != "gone";
-        },
-        kWorkerNotices + kGrace);
+  Await(
+      "the coordinator to notice", [&] { return SessionsOf("far").front().at("state") == "gone"; },
+      kCoordinatorNotices + kGrace);
+  Await(
+      "the worker to notice and to come back",
+      [&] {
+        const auto sessions = SessionsOf("far");
+        return sessions.size() == 2 && sessions.back().at("state") != "gone";
+      },
+      kWorkerNotices + kGrace);
   EXPECT_LT(steady_clock::now() - cut, kWorkerNotices + kGrace);
   EXPECT_TRUE(far.Running()) << "it is the same process";
 
