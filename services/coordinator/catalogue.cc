@@ -16,6 +16,7 @@ constexpr int kBusyMilliseconds = 5000;
 constexpr char kSchema[] =
     "PRAGMA journal_mode = WAL;"
     "PRAGMA synchronous = NORMAL;"
+    "BEGIN;"
     "CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, number INTEGER, name TEXT, state TEXT,"
     "  step INTEGER, body BLOB NOT NULL);"
     "CREATE TABLE IF NOT EXISTS workers (id TEXT PRIMARY KEY, name TEXT, backend TEXT,"
@@ -23,7 +24,8 @@ constexpr char kSchema[] =
     "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, milliseconds INTEGER,"
     "  job TEXT, worker TEXT, step INTEGER, kind TEXT, message TEXT);"
     "CREATE TABLE IF NOT EXISTS strikes (name TEXT PRIMARY KEY, count INTEGER);"
-    "CREATE INDEX IF NOT EXISTS events_by_job ON events (job, number);";
+    "CREATE INDEX IF NOT EXISTS events_by_job ON events (job, number);"
+    "COMMIT;";
 
 // Peers cause events: they may not fill the disk. Looked at every so often.
 constexpr int64_t kEventsKept = 500'000;
