@@ -5,6 +5,7 @@
 #include <charconv>
 #include <chrono>
 #include <random>
+#include <utility>
 
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
@@ -47,6 +48,7 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store,
   core.audit_share = options.audit_share;
   core.audit_seed = std::random_device()();  // no worker can foresee which shards are audited
   core.referee = options.referee.has_value();
+  HATCHERY_ASSIGN_OR_RETURN(core.strikes, catalogue->Strikes());
   std::unique_ptr<Engine> engine(
       new Engine(std::move(store), std::move(catalogue), std::move(core), options));
   {
@@ -180,8 +182,8 @@ StatusOr<v1::JobState> Engine::Change(StatusOr<Core::Actions> (Core::*change)(in
                                                                               const std::string&),
                                       const std::string& job) {
   std::lock_guard lock(mutex_);
-  HATCHERY_ASSIGN_OR_RETURN(const Core::Actions actions, (core_.*change)(Now(), job));
-  Do(actions);
+  HATCHERY_ASSIGN_OR_RETURN(Core::Actions actions, (core_.*change)(Now(), job));
+  Do(std::move(actions));
   return *core_.Job(job);
 }
 
@@ -279,13 +281,17 @@ void Engine::MeasureWeights(const std::string& job, const Checkpoint& checkpoint
 
 // ---- What the core says ------------------------------------------------------------------------
 
-void Engine::Do(const Core::Actions& actions) {
-  for (const Action& action : actions) std::visit([this](const auto& a) { Do(a); }, action);
+void Engine::Do(Core::Actions actions) {
+  for (Action& action : actions) std::visit([this](auto& a) { Do(a); }, action);
+  // A stream that was closed meanwhile still lives: its Disconnected waits for mutex_.
+  for (WorkerStream* stream : std::exchange(unflushed_, {})) stream->Flush();
 }
 
-void Engine::Do(const Send& action) {
+void Engine::Do(Send& action) {
   const auto found = streams_.find(action.worker);
-  if (found != streams_.end()) found->second->Send(action.message);
+  if (found == streams_.end()) return;
+  found->second->Send(std::move(action.message));
+  unflushed_.push_back(found->second);
 }
 
 void Engine::Do(const CloseWorker& action) {
@@ -346,6 +352,10 @@ void Engine::Do(const JobChanged& action) {
 
 void Engine::Do(const WorkerChanged& action) { Complain(catalogue_->PutWorker(action.worker)); }
 
+void Engine::Do(const Struck& action) {
+  Complain(catalogue_->PutStrikes(action.name, action.count));
+}
+
 void Engine::Complain(const Status& status) {
   if (!status.ok()) WriteLog({LogLevel::kError, "catalogue_failed", status.message()});
 }
@@ -375,7 +385,7 @@ void Engine::Arbitrate(std::stop_token stop) {
     const StatusOr<Finding> finding = referee_.Judge(question, stop);
     lock.lock();
     if (stopping_) return;
-    Do(core_.RefereeSaid(Now(), question.job, question.step, question.shard, finding));
+    Do(core_.RefereeSaid(Now(), question.job, question.step, question.range, finding));
   }
 }
 

@@ -27,7 +27,10 @@ namespace hatchery::coordinator {
 class WorkerStream {
  public:
   virtual ~WorkerStream() = default;
-  virtual void Send(const v1::CoordinatorMessage& message) = 0;
+  // Puts the message into the stream's queue. Flush follows, so that what is said to a worker at
+  // one time goes to the network in one piece.
+  virtual void Send(v1::CoordinatorMessage message) = 0;
+  virtual void Flush() = 0;
   // Ends the stream after what was sent before.
   virtual void Close(const Status& reason) = 0;
 };
@@ -104,14 +107,15 @@ class Engine {
                                 const std::string& job);
 
   // With mutex_ held:
-  void Do(const Core::Actions& actions);
-  void Do(const Send& action);
+  void Do(Core::Actions actions);
+  void Do(Send& action);
   void Do(const CloseWorker& action);
   void Do(const Append& action);
   void Do(const AskReferee& action);
   void Do(const LogEvent& action);
   void Do(const JobChanged& action);
   void Do(const WorkerChanged& action);
+  void Do(const Struck& action);
   void SaveEvents();
   // Without mutex_. Compares a checkpoint with the one before it.
   void MeasureWeights(const std::string& job, const Checkpoint& checkpoint);
@@ -133,6 +137,7 @@ class Engine {
   const std::unique_ptr<Catalogue> catalogue_;
   Core core_;
   std::map<std::string, WorkerStream*> streams_;
+  std::vector<WorkerStream*> unflushed_;  // of the actions that are being done
   std::map<std::string, std::vector<v1::JobUpdate>> updates_;
   std::deque<Append> appends_;
   std::deque<AskReferee> questions_;
