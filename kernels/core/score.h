@@ -20,8 +20,8 @@ HATCHERY_HD inline uint32_t SoftmaxTerm(int32_t logit) {
 // Index of the highest set bit of v >= 1.
 HATCHERY_HD constexpr uint32_t HighBit(uint32_t v) {
   uint32_t bit = 0;
-  for (uint32_t half = 16; half != 0; half >>= 1) {
-    const uint32_t shift = (v >> half) != 0 ? half : 0;
+  for (uint32_t width = 16; width != 0; width >>= 1) {
+    const uint32_t shift = (v >> width) != 0 ? width : 0;
     v >>= shift;
     bit += shift;
   }

@@ -149,8 +149,8 @@ struct Evaluation {
     for (uint32_t r = 0; r < shape.rank; ++r) product += int64_t{a[r * matrix.rows]} * dot[r];
     const int64_t total = sum + core::MatrixPerturbation(core::Noise::kGaussian, shape.sigma_shift,
                                                          sign, product);
-    const int64_t bound = division.half;
-    const int64_t clamped = total < -bound ? -bound : total > bound ? bound : total;
+    const int64_t most = division.bound;
+    const int64_t clamped = total < -most ? -most : total > most ? most : total;
     return DivideSaturated(static_cast<int32_t>(clamped), division);
   }
 
@@ -277,6 +277,14 @@ struct Evaluation {
   }
 };
 
+// In thread memory, where member functions can be called. Spelt out: that a struct in constant memory
+// can be copied as a whole is not written anywhere.
+inline Shape CopyOf(constant Shape& from) {
+  return Shape{from.hidden,      from.wide,     from.padded,         from.padded_wide,
+               from.layers,      from.rank,     from.sigma_shift,    from.gaussian,
+               from.matmul_divisor, from.wide_divisor};
+}
+
 // Whether the host wants no more: the same answer for the whole threadgroup. Asked once a dispatch.
 inline bool Stopped(device const uint32_t* stop, threadgroup int8_t* shared,
                     uint32_t thread_index) {
@@ -320,7 +328,7 @@ inline Evaluation<Bytes, Words> Prepare(device const int8_t* weights, device con
                                         threadgroup int8_t* shared, uint32_t first,
                                         uint32_t thread_index, uint32_t simdgroup_index) {
   Evaluation<Bytes, Words> e;
-  e.shape = args.shape;
+  e.shape = CopyOf(args.shape);
   e.weights = weights;
   e.noise = noise + uint64_t{first / 2} * e.shape.Noise();
   e.last = args.count - first < kTile ? args.count - first - 1 : kTile - 1;
@@ -354,7 +362,7 @@ kernel void EvaluateNear(device const int8_t* weights [[buffer(0)]],
                          device const uint32_t* stop [[buffer(5)]],
                          constant apple::EvaluateArguments& args [[buffer(6)]], HATCHERY_THREAD) {
   if (apple::Stopped(stop, shared, thread_index)) return;
-  const apple::Shape shape = args.shape;
+  const apple::Shape shape = apple::CopyOf(args.shape);
   const uint32_t first = group * apple::kTile;
   apple::Evaluation<threadgroup int8_t*, threadgroup const uint32_t*> e =
       apple::Prepare<threadgroup int8_t*, threadgroup const uint32_t*>(
@@ -375,7 +383,7 @@ kernel void EvaluateFar(device const int8_t* weights [[buffer(0)]],
                         device const uint32_t* stop [[buffer(5)]],
                         constant apple::EvaluateArguments& args [[buffer(6)]], HATCHERY_THREAD) {
   if (apple::Stopped(stop, shared, thread_index)) return;
-  const apple::Shape shape = args.shape;
+  const apple::Shape shape = apple::CopyOf(args.shape);
   const uint32_t first = group * apple::kTile;
   device int8_t* own = scratch + group * shape.Scratch();
   apple::Evaluation<device int8_t*, device const uint32_t*> e =
