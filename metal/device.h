@@ -30,12 +30,12 @@ inline constexpr size_t kKernels = 7;
 const char* KernelName(Kernel kernel);
 
 struct DeviceInfo {
-  std::string name;                   // "Apple M2 Max"
-  std::string family;                 // "Apple 8", the newest that it supports
-  uint64_t memory_bytes = 0;          // that it may use without the system moving data away
-  uint64_t allocated_bytes = 0;       // of that, by this process
+  std::string name;              // "Apple M2 Max"
+  std::string family;            // "Apple 8", the newest that it supports
+  uint64_t memory_bytes = 0;     // that it may use without the system moving data away
+  uint64_t allocated_bytes = 0;  // of that, by this process
   uint64_t largest_buffer_bytes = 0;
-  uint32_t threadgroup_bytes = 0;     // memory of a threadgroup
+  uint32_t threadgroup_bytes = 0;  // memory of a threadgroup
 };
 
 // Memory that the processor and the GPU share. The processor touches it only between Runs.

@@ -37,10 +37,10 @@ HATCHERY_HD constexpr uint32_t TensorId(uint32_t layer, Place place) {
 // vector its elements, of a matrix the rows of A (a rank each), then those of B. The embedding's
 // noise is drawn where it is used: a pair looks at few of its rows.
 struct Shape {
-  uint32_t hidden, wide;                // D and 4 D
-  uint32_t padded, padded_wide;         // the same, padded
+  uint32_t hidden, wide;         // D and 4 D
+  uint32_t padded, padded_wide;  // the same, padded
   uint32_t layers, rank, sigma_shift;
-  uint32_t gaussian;                    // core::Noise
+  uint32_t gaussian;                      // core::Noise
   uint32_t matmul_divisor, wide_divisor;  // core::MatmulDivisor of hidden and wide
 
   HATCHERY_HD constexpr core::Noise noise() const {

@@ -15,7 +15,9 @@
 namespace hatchery::apple {
 namespace {
 
-std::string Text(NSString* text) { return text == nil ? std::string() : std::string(text.UTF8String); }
+std::string Text(NSString* text) {
+  return text == nil ? std::string() : std::string(text.UTF8String);
+}
 
 std::string Text(NSError* error) {
   return error == nil ? "no reason given" : Text(error.localizedDescription);

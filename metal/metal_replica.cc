@@ -121,8 +121,8 @@ Status MetalReplica::Open(DataView data) {
   // Every threadgroup holds the activations of kTile members and the noise of half as many pairs.
   const uint64_t group_bytes = shape_.Scratch() + apple::kTile / 2 * uint64_t{shape_.Noise()};
   const uint64_t all = Ceil(std::max(spec_.population, spec_.held_out_streams), apple::kTile);
-  groups_ = static_cast<uint32_t>(std::clamp<uint64_t>(
-      options_.bytes / group_bytes, 1, std::min<uint64_t>(options_.groups, all)));
+  groups_ = static_cast<uint32_t>(std::clamp<uint64_t>(options_.bytes / group_bytes, 1,
+                                                       std::min<uint64_t>(options_.groups, all)));
   HATCHERY_RETURN_IF_ERROR(CheckProducts());
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
@@ -138,8 +138,8 @@ Status MetalReplica::AllocateModel() {
   HATCHERY_RETURN_IF_ERROR(Allocate(4, "a request to stop", stop_));
   HATCHERY_RETURN_IF_ERROR(Allocate(1, "a token", token_));
   HATCHERY_RETURN_IF_ERROR(Allocate(spec_.pairs(), "the fitness", fitness_));
-  HATCHERY_RETURN_IF_ERROR(Allocate(kDigestGroups * sizeof(core::Digest), "the digest",
-                                    digest_parts_));
+  HATCHERY_RETURN_IF_ERROR(
+      Allocate(kDigestGroups * sizeof(core::Digest), "the digest", digest_parts_));
   const std::vector<apple::NoiseUnit> units = apple::NoiseUnitsOf(shape_);
   HATCHERY_RETURN_IF_ERROR(Allocate(units.size() * sizeof units[0], "the noise's table", units_));
   std::memcpy(units_->data(), units.data(), units.size() * sizeof units[0]);
@@ -168,10 +168,11 @@ Status MetalReplica::CheckProducts() {
       const bool extreme = i / columns % apple::kTile < apple::kTile / 2;
       const int32_t low = i < apple::kTile * columns ? -127 : -128;
       value[i] = extreme ? static_cast<int8_t>(i / columns % 2 == 0 ? low : 127)
-                         : static_cast<int8_t>(core::ClipWeight(static_cast<int32_t>(
-                               core::Mix(i) & 0xFF) - 128));
+                         : static_cast<int8_t>(
+                               core::ClipWeight(static_cast<int32_t>(core::Mix(i) & 0xFF) - 128));
     }
-    Dispatch dispatch{Kernel::kCheckProduct, {{values.get()}, {wrong.get()}}, Bytes(columns), 1, 256};
+    Dispatch dispatch{
+        Kernel::kCheckProduct, {{values.get()}, {wrong.get()}}, Bytes(columns), 1, 256};
     const Batch batch = {dispatch};
     HATCHERY_RETURN_IF_ERROR(device_->Run({&batch, 1}));
     for (uint32_t lane = 0; lane < 32; ++lane)
@@ -241,8 +242,8 @@ Status MetalReplica::Feed(apple::EvaluateArguments args, uint32_t count, uint32_
       args.begin = whole.begin + first * whole.stride;
     Batch batch;
     if (args.perturbed != 0) batch.push_back(DrawNoise(args));
-    const auto at_once = static_cast<uint32_t>(
-        std::clamp<uint64_t>(options_.tokens / args.count, 1, tokens));
+    const auto at_once =
+        static_cast<uint32_t>(std::clamp<uint64_t>(options_.tokens / args.count, 1, tokens));
     for (args.first_token = 0; args.first_token < tokens; args.first_token = args.end_token) {
       args.end_token = std::min(tokens, args.first_token + at_once);
       args.fresh = whole.fresh != 0 && args.first_token == 0;
@@ -314,12 +315,9 @@ Status MetalReplica::AppendUpdate(const std::vector<apple::UpdateTile>& tiles, b
   const uint64_t bytes = tiles.size() * sizeof(apple::UpdateTile);
   HATCHERY_RETURN_IF_ERROR(Reserve(bytes, "the update's tiles", on_device));
   if (!tiles.empty()) std::memcpy(on_device->data(), tiles.data(), bytes);
-  const apple::UpdateArguments args{spec_.seed,
-                                    threshold,
-                                    core::NoiseStep(step_, spec_.noise_reuse),
-                                    spec_.pairs(),
-                                    spec_.rank,
-                                    shape_.gaussian};
+  const apple::UpdateArguments args{
+      spec_.seed,    threshold,  core::NoiseStep(step_, spec_.noise_reuse),
+      spec_.pairs(), spec_.rank, shape_.gaussian};
   // Elements have few products but draw all their noise: a tile counts as a matrix's.
   const uint64_t work =
       uint64_t{apple::kUpdateTile} * apple::kUpdateTile * spec_.pairs() * spec_.rank;
@@ -345,12 +343,10 @@ Status MetalReplica::ComputeUpdate(const Commit& commit, uint64_t offset, uint64
   const Thresholds thresholds = ComputeThresholds(spec_, commit, fitness);
   std::copy(fitness.begin(), fitness.end(), fitness_->as<int8_t>());
   std::vector<Batch> batches;
-  HATCHERY_RETURN_IF_ERROR(
-      AppendUpdate(apple::UpdateTilesOf(model_, true, offset, offset + size), true,
-                   thresholds.matrix, matrix_tiles_, batches));
-  HATCHERY_RETURN_IF_ERROR(
-      AppendUpdate(apple::UpdateTilesOf(model_, false, offset, offset + size), false,
-                   thresholds.element, element_tiles_, batches));
+  HATCHERY_RETURN_IF_ERROR(AppendUpdate(apple::UpdateTilesOf(model_, true, offset, offset + size),
+                                        true, thresholds.matrix, matrix_tiles_, batches));
+  HATCHERY_RETURN_IF_ERROR(AppendUpdate(apple::UpdateTilesOf(model_, false, offset, offset + size),
+                                        false, thresholds.element, element_tiles_, batches));
   return device_->Run(batches);
 }
 

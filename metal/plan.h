@@ -20,8 +20,8 @@ std::vector<NoiseUnit> NoiseUnitsOf(const Shape& shape);
 
 // Whether a replica's own layout is what the kernels read.
 inline bool NeedsNoPadding(const Shape& shape) { return shape.padded == shape.hidden; }
-// Copies a replica's weights to their padded places in `out`, shape.Weights() bytes whose padding is
-// zero already.
+// Copies a replica's weights to their padded places in `out`, shape.Weights() bytes whose padding
+// is zero already.
 void PadWeights(const Model& model, const Shape& shape, std::span<const int8_t> weights,
                 std::span<int8_t> out);
 

@@ -15,7 +15,7 @@ using namespace metal;
 #define HATCHERY_HD
 #define HATCHERY_CONSTANT constant constexpr
 // Metal has no static variables in functions, CUDA no tables outside of them.
-#define HATCHERY_TABLE(type, name, size, ...)                \
+#define HATCHERY_TABLE(type, name, size, ...)                 \
   constant constexpr type name##Values[size] = {__VA_ARGS__}; \
   inline type name(uint32_t index) { return name##Values[index]; }
 #else
@@ -26,9 +26,9 @@ using namespace metal;
 #define HATCHERY_HD
 #endif
 #define HATCHERY_CONSTANT inline constexpr
-#define HATCHERY_TABLE(type, name, size, ...)          \
-  HATCHERY_HD inline type name(uint32_t index) {       \
+#define HATCHERY_TABLE(type, name, size, ...)           \
+  HATCHERY_HD inline type name(uint32_t index) {        \
     static constexpr type kTable[size] = {__VA_ARGS__}; \
-    return kTable[index];                              \
+    return kTable[index];                               \
   }
 #endif

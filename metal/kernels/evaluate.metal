@@ -28,9 +28,7 @@ inline T MemberSum(T value) {
   return value + simd_shuffle_xor(value, ushort(4));
 }
 
-inline void Barrier() {
-  threadgroup_barrier(mem_flags::mem_device | mem_flags::mem_threadgroup);
-}
+inline void Barrier() { threadgroup_barrier(mem_flags::mem_device | mem_flags::mem_threadgroup); }
 
 // A matrix and its noise. `slot`: where its B . x is.
 struct Matrix {
@@ -71,15 +69,18 @@ struct Evaluation {
   int32_t Element(uint64_t at, uint32_t noise_at, uint32_t m, uint32_t e) const {
     const int32_t weight = weights[at + e];
     if (!perturbed) return weight;
-    return core::ClipWeight(
-        weight + core::ElementPerturbation(shape.noise(), shape.sigma_shift,
-                                           core::MemberSign(Existing(m)),
-                                           NoiseOfPair(m)[noise_at + e]));
+    return core::ClipWeight(weight + core::ElementPerturbation(shape.noise(), shape.sigma_shift,
+                                                               core::MemberSign(Existing(m)),
+                                                               NoiseOfPair(m)[noise_at + e]));
   }
 
   Matrix Square(uint32_t layer, Place place, uint32_t slot) const {
-    return Matrix{shape.WeightsOf(layer, place), shape.NoiseOf(layer, place), shape.padded,
-                  shape.padded, static_cast<int32_t>(shape.matmul_divisor), slot};
+    return Matrix{shape.WeightsOf(layer, place),
+                  shape.NoiseOf(layer, place),
+                  shape.padded,
+                  shape.padded,
+                  static_cast<int32_t>(shape.matmul_divisor),
+                  slot};
   }
 
   // ---- Passes between ---------------------------------------------------------------------------
@@ -113,16 +114,15 @@ struct Evaluation {
     for (uint32_t e = part; e < shape.padded; e += kParts) sum += in[e] < 0 ? -in[e] : in[e];
     const Division division = DivisionBy(core::NormDivisor(MemberSum(sum), shape.hidden));
     for (uint32_t e = part; e < shape.padded; e += kParts)
-      normed[member * row + e] = static_cast<int8_t>(
-          DivideSaturated(in[e] * Element(at, noise_at, member, e), division));
+      normed[member * row + e] =
+          static_cast<int8_t>(DivideSaturated(in[e] * Element(at, noise_at, member, e), division));
   }
 
   // B . x of the thread's member; `in` is its row.
   template <typename Row>
   void Dots(Matrix matrix, Row in) const {
     if (!perturbed) return;
-    device const int8_t* b =
-        NoiseOfPair(member) + matrix.noise + shape.rank * matrix.rows;
+    device const int8_t* b = NoiseOfPair(member) + matrix.noise + shape.rank * matrix.rows;
     for (uint32_t r = 0; r < shape.rank; ++r) {
       int32_t dot = 0;
       for (uint32_t e = part; e < matrix.columns; e += kParts)
@@ -147,8 +147,8 @@ struct Evaluation {
     }
     int64_t product = 0;
     for (uint32_t r = 0; r < shape.rank; ++r) product += int64_t{a[r * matrix.rows]} * dot[r];
-    const int64_t total = sum + core::MatrixPerturbation(core::Noise::kGaussian, shape.sigma_shift,
-                                                         sign, product);
+    const int64_t total =
+        sum + core::MatrixPerturbation(core::Noise::kGaussian, shape.sigma_shift, sign, product);
     const int64_t most = division.bound;
     const int64_t clamped = total < -most ? -most : total > most ? most : total;
     return DivideSaturated(static_cast<int32_t>(clamped), division);
@@ -191,10 +191,9 @@ struct Evaluation {
       for (uint32_t m = 0; m < 4; ++m)
         for (uint32_t o = 0; o < 4; ++o)
           for (uint32_t i = 0; i < 2; ++i)
-            sums.at[m][o][i] =
-                core::GateSum(sums.at[m][o][i], others.at[m][o][i],
-                              Element(bias, bias_noise, 8 * m + lane.row[i],
-                                      tile * kTile + 8 * o + lane.column[i]));
+            sums.at[m][o][i] = core::GateSum(sums.at[m][o][i], others.at[m][o][i],
+                                             Element(bias, bias_noise, 8 * m + lane.row[i],
+                                                     tile * kTile + 8 * o + lane.column[i]));
       Store(sums, tile, out, shape.padded);
     }
   }
@@ -207,7 +206,8 @@ struct Evaluation {
     const Matrix wf = Square(layer, kWf, 0), uf = Square(layer, kUf, 2);
     const Matrix wh = Square(layer, kWh, 1), uh = Square(layer, kUh, 2);
     Norm(shape.WeightsOf(layer, kNorm1), shape.NoiseOf(layer, kNorm1));
-    for (uint32_t e = part; e < shape.padded; e += kParts) hidden[member * row + e] = state[own + e];
+    for (uint32_t e = part; e < shape.padded; e += kParts)
+      hidden[member * row + e] = state[own + e];
     Dots(wf, normed + member * row);
     Dots(wh, normed + member * row);
     Dots(uf, hidden + member * row);
@@ -215,8 +215,7 @@ struct Evaluation {
     Gate(wf, uf, shape.WeightsOf(layer, kBf), shape.NoiseOf(layer, kBf), f);
     Barrier();
     for (uint32_t e = part; e < shape.padded; e += kParts)
-      hidden[member * row + e] =
-          static_cast<int8_t>(core::GatedState(f[own + e], state[own + e]));
+      hidden[member * row + e] = static_cast<int8_t>(core::GatedState(f[own + e], state[own + e]));
     Dots(uh, hidden + member * row);
     Barrier();
     Gate(wh, uh, shape.WeightsOf(layer, kBh), shape.NoiseOf(layer, kBh), c);
@@ -233,10 +232,18 @@ struct Evaluation {
 
   // W2 W1 norm(x), in c.
   void Mlp(uint32_t layer) const {
-    const Matrix w1{shape.WeightsOf(layer, kW1), shape.NoiseOf(layer, kW1), shape.padded_wide,
-                    shape.padded, static_cast<int32_t>(shape.matmul_divisor), 0};
-    const Matrix w2{shape.WeightsOf(layer, kW2), shape.NoiseOf(layer, kW2), shape.padded,
-                    shape.padded_wide, static_cast<int32_t>(shape.wide_divisor), 1};
+    const Matrix w1{shape.WeightsOf(layer, kW1),
+                    shape.NoiseOf(layer, kW1),
+                    shape.padded_wide,
+                    shape.padded,
+                    static_cast<int32_t>(shape.matmul_divisor),
+                    0};
+    const Matrix w2{shape.WeightsOf(layer, kW2),
+                    shape.NoiseOf(layer, kW2),
+                    shape.padded,
+                    shape.padded_wide,
+                    static_cast<int32_t>(shape.wide_divisor),
+                    1};
     Norm(shape.WeightsOf(layer, kNorm2), shape.NoiseOf(layer, kNorm2));
     Dots(w1, normed + member * row);
     Barrier();
@@ -251,8 +258,12 @@ struct Evaluation {
 
   // The logits of the byte after those fed so far, in `wide`.
   void Head() const {
-    const Matrix head{shape.HeadWeights(), shape.HeadNoise(), 256, shape.padded,
-                      static_cast<int32_t>(shape.matmul_divisor), 0};
+    const Matrix head{shape.HeadWeights(),
+                      shape.HeadNoise(),
+                      256,
+                      shape.padded,
+                      static_cast<int32_t>(shape.matmul_divisor),
+                      0};
     Norm(shape.NormOutWeights(), shape.NormOutNoise());
     Dots(head, normed + member * row);
     Barrier();
@@ -277,11 +288,11 @@ struct Evaluation {
   }
 };
 
-// In thread memory, where member functions can be called. Spelt out: that a struct in constant memory
-// can be copied as a whole is not written anywhere.
+// In thread memory, where member functions can be called. Spelt out: that a struct in constant
+// memory can be copied as a whole is not written anywhere.
 inline Shape CopyOf(constant Shape& from) {
-  return Shape{from.hidden,      from.wide,     from.padded,         from.padded_wide,
-               from.layers,      from.rank,     from.sigma_shift,    from.gaussian,
+  return Shape{from.hidden,         from.wide,        from.padded,      from.padded_wide,
+               from.layers,         from.rank,        from.sigma_shift, from.gaussian,
                from.matmul_divisor, from.wide_divisor};
 }
 
@@ -405,8 +416,8 @@ kernel void CheckProduct(device const int8_t* values [[buffer(0)]],
   if (simdgroup_index != 0) return;
   device const int8_t* w = values;
   device const int8_t* x = values + apple::kTile * columns;
-  const apple::Sums sums = apple::Multiply(w, columns, reinterpret_cast<device const uint32_t*>(x),
-                                           columns / 4, lane);
+  const apple::Sums sums =
+      apple::Multiply(w, columns, reinterpret_cast<device const uint32_t*>(x), columns / 4, lane);
   uint32_t count = 0;
   for (uint32_t m = 0; m < 4; ++m) {
     for (uint32_t o = 0; o < 4; ++o) {

@@ -13,12 +13,11 @@ kernel void DrawNoise(device const apple::NoiseUnit* units [[buffer(0)]],
   if (index >= uint64_t{args.pairs} * args.units) return;
   const uint32_t pair = static_cast<uint32_t>(index / args.units);
   const apple::NoiseUnit unit = units[index % args.units];
-  const core::Noise kind =
-      args.gaussian != 0 ? core::Noise::kGaussian : core::Noise::kRademacher;
+  const core::Noise kind = args.gaussian != 0 ? core::Noise::kGaussian : core::Noise::kRademacher;
   const uint32_t in_block = core::ElementsPerBlock(kind);
-  const core::Word4 block = core::NoiseBlock(
-      args.seed, args.noise_step, args.first_pair + pair, unit.tensor,
-      static_cast<core::Factor>(unit.factor), unit.rank, unit.element / in_block);
+  const core::Word4 block =
+      core::NoiseBlock(args.seed, args.noise_step, args.first_pair + pair, unit.tensor,
+                       static_cast<core::Factor>(unit.factor), unit.rank, unit.element / in_block);
   device int8_t* out = noise + index * 16;
   for (uint32_t e = 0; e < 16; ++e)
     out[e] = static_cast<int8_t>(

@@ -43,8 +43,8 @@ struct WordRun {
   uint32_t word[kWords];
 };
 
-// x w^T for kTile members and kTile outputs. `w`: kTile rows of `columns` weights; `x`: kTile rows of
-// activations, `stride` words each. A sum may be taken in any order, so that a lane reads kWords
+// x w^T for kTile members and kTile outputs. `w`: kTile rows of `columns` weights; `x`: kTile rows
+// of activations, `stride` words each. A sum may be taken in any order, so that a lane reads kWords
 // words at a time: term 4 kWords c + t of a run of columns goes to place c of matrix t. `columns`
 // is a multiple of 32 kWords.
 template <uint32_t kWords, typename Activations>

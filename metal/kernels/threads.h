@@ -11,8 +11,8 @@
 #define HATCHERY_SHARED [[threadgroup(0)]]
 #endif
 
-#define HATCHERY_THREAD                                                                        \
-  threadgroup int8_t *shared HATCHERY_SHARED, uint group [[threadgroup_position_in_grid]],  \
-      uint thread_index [[thread_position_in_threadgroup]],                                    \
-      uint lane_index [[thread_index_in_simdgroup]],                                           \
+#define HATCHERY_THREAD                                                                    \
+  threadgroup int8_t *shared HATCHERY_SHARED, uint group [[threadgroup_position_in_grid]], \
+      uint thread_index [[thread_position_in_threadgroup]],                                \
+      uint lane_index [[thread_index_in_simdgroup]],                                       \
       uint simdgroup_index [[simdgroup_index_in_threadgroup]]

@@ -47,12 +47,12 @@ kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
     const int32_t f = pair < args.pairs ? fitness[pair] : 0;
     const int32_t factor = draws_a ? f : 1;
     for (uint32_t r = 0; r < args.rank; ++r) {
-      const core::Word4 block = core::NoiseBlock(
-          args.seed, args.noise_step, pair, tile.tensor,
-          draws_a ? core::Factor::kA : core::Factor::kB, r, element / in_block);
+      const core::Word4 block =
+          core::NoiseBlock(args.seed, args.noise_step, pair, tile.tensor,
+                           draws_a ? core::Factor::kA : core::Factor::kB, r, element / in_block);
       for (uint32_t e = 0; e < apple::kElementTile; ++e)
-        out[e] = static_cast<float>(factor *
-                                    core::NoiseValue(kind, block, (element + e) % in_block));
+        out[e] =
+            static_cast<float>(factor * core::NoiseValue(kind, block, (element + e) % in_block));
       threadgroup_barrier(mem_flags::mem_threadgroup);
       float part[apple::kOutputs][apple::kOutputs] = {};
       for (uint32_t k = 0; k < apple::kExactPairs; ++k)
@@ -61,8 +61,7 @@ kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
             part[i][j] += a[k * apple::kUpdateTile + row + 16 * i] *
                           b[k * apple::kUpdateTile + column + 16 * j];
       for (uint32_t i = 0; i < apple::kOutputs; ++i)
-        for (uint32_t j = 0; j < apple::kOutputs; ++j)
-          z[i][j] += static_cast<int32_t>(part[i][j]);
+        for (uint32_t j = 0; j < apple::kOutputs; ++j) z[i][j] += static_cast<int32_t>(part[i][j]);
       threadgroup_barrier(mem_flags::mem_threadgroup);
     }
   }
@@ -71,8 +70,7 @@ kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
       const uint32_t y = tile.row + row + 16 * i, x = tile.column + column + 16 * j;
       if (y >= tile.rows || x >= tile.columns) continue;
       const uint64_t at = tile.offset + uint64_t{y} * tile.columns + x;
-      updated[at] =
-          static_cast<int8_t>(core::UpdatedWeight(weights[at], z[i][j], args.threshold));
+      updated[at] = static_cast<int8_t>(core::UpdatedWeight(weights[at], z[i][j], args.threshold));
     }
   }
 }

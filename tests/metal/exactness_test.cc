@@ -67,7 +67,8 @@ TEST(MetalExactness, PairsOfAnUpdateAddExactly) {
   for (uint32_t pair = 0; pair < apple::kExactPairs; ++pair) sum += 127.0f * 46 * 46;
   EXPECT_EQ(static_cast<int32_t>(sum), 127 * 46 * 46 * int32_t{apple::kExactPairs});
   int32_t largest = 0;
-  for (uint32_t i = 0; i < 256; ++i) largest = std::max(largest, std::abs(int32_t{core::NormalTable(i)}));
+  for (uint32_t i = 0; i < 256; ++i)
+    largest = std::max(largest, std::abs(int32_t{core::NormalTable(i)}));
   EXPECT_EQ(largest, 46);
 }
 
@@ -84,7 +85,8 @@ TEST(MetalExactness, OffsetsFollowTheContractsOrder) {
       const auto place = static_cast<apple::Place>(p);
       EXPECT_EQ(shape.WeightsOf(layer, place), weights);
       EXPECT_EQ(shape.NoiseOf(layer, place), noise);
-      const bool vector = p == apple::kNorm1 || p == apple::kBf || p == apple::kBh || p == apple::kNorm2;
+      const bool vector =
+          p == apple::kNorm1 || p == apple::kBf || p == apple::kBh || p == apple::kNorm2;
       const uint32_t rows = p == apple::kW1 ? 192 : 64, columns = p == apple::kW2 ? 192 : 64;
       weights += vector ? 64 : uint64_t{rows} * columns;
       noise += vector ? 64 : 3 * (rows + columns);

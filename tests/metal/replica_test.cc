@@ -38,9 +38,8 @@ class Metal : public testing::TestWithParam<Where> {
                                      : OnShim(spec, data, options);
   }
   void ExpectSame(const Case& c, uint32_t steps = 1, const MetalOptions& options = {}) {
-    ExpectSameAsOracle(c, steps, [&](const JobSpec& spec, DataView data) {
-      return Create(spec, data, options);
-    });
+    ExpectSameAsOracle(
+        c, steps, [&](const JobSpec& spec, DataView data) { return Create(spec, data, options); });
   }
 };
 INSTANTIATE_TEST_SUITE_P(On, Metal, testing::Values(Where::kFibers, Where::kGpu),

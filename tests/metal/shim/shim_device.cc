@@ -17,7 +17,8 @@ using namespace hatchery;  // NOLINT: a test's own file
 
 class ShimBuffer : public apple::Buffer {
  public:
-  explicit ShimBuffer(size_t size) : size_(size), bytes_(new(std::align_val_t{64}) std::byte[size]) {
+  explicit ShimBuffer(size_t size)
+      : size_(size), bytes_(new (std::align_val_t{64}) std::byte[size]) {
     std::memset(bytes_, 0, size);
   }
   ~ShimBuffer() override { ::operator delete[](bytes_, std::align_val_t{64}); }

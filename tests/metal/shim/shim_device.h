@@ -10,7 +10,7 @@
 namespace shim {
 
 struct DeviceSettings {
-  uint32_t seed = 1;                     // order of threads and contents of fresh memory
+  uint32_t seed = 1;  // order of threads and contents of fresh memory
   uint32_t threadgroup_bytes = 32 << 10;
   uint64_t memory_bytes = uint64_t{1} << 30;
   bool wrong_products = false;  // stands for a GPU whose matrix units round
