@@ -160,20 +160,18 @@ struct Evaluation {
     Sums sums = Multiply(weights + matrix.weights + uint64_t{tile} * kTile * matrix.columns,
                          matrix.columns, in, stride, lane);
     const Division division = DivisionBy(matrix.divisor);
-    for (uint32_t m = 0; m < 4; ++m)
-      for (uint32_t o = 0; o < 4; ++o)
-        for (uint32_t i = 0; i < 2; ++i)
-          sums.at[m][o][i] = Output(matrix, sums.at[m][o][i], 8 * m + lane.row[i],
-                                    tile * kTile + 8 * o + lane.column[i], division);
+    HATCHERY_UNROLL
+    for (uint32_t n = 0; n < kLaneSums; ++n)
+      sums.at[n] =
+          Output(matrix, sums.at[n], lane.Member(n), tile * kTile + lane.Output(n), division);
     return sums;
   }
 
   void Store(Sums sums, uint32_t tile, device int8_t* out, uint32_t out_row) const {
-    for (uint32_t m = 0; m < 4; ++m)
-      for (uint32_t o = 0; o < 4; ++o)
-        for (uint32_t i = 0; i < 2; ++i)
-          out[(8 * m + lane.row[i]) * out_row + tile * kTile + 8 * o + lane.column[i]] =
-              static_cast<int8_t>(sums.at[m][o][i]);
+    HATCHERY_UNROLL
+    for (uint32_t n = 0; n < kLaneSums; ++n)
+      out[lane.Member(n) * out_row + tile * kTile + lane.Output(n)] =
+          static_cast<int8_t>(sums.at[n]);
   }
 
   template <typename Operand>
@@ -188,12 +186,11 @@ struct Evaluation {
     for (uint32_t tile = simdgroup_index; tile < w.rows / kTile; tile += kSimdgroups) {
       Sums sums = Outputs(w, reinterpret_cast<Words>(normed), row / 4, tile);
       const Sums others = Outputs(u, reinterpret_cast<Words>(hidden), row / 4, tile);
-      for (uint32_t m = 0; m < 4; ++m)
-        for (uint32_t o = 0; o < 4; ++o)
-          for (uint32_t i = 0; i < 2; ++i)
-            sums.at[m][o][i] = core::GateSum(sums.at[m][o][i], others.at[m][o][i],
-                                             Element(bias, bias_noise, 8 * m + lane.row[i],
-                                                     tile * kTile + 8 * o + lane.column[i]));
+      HATCHERY_UNROLL
+      for (uint32_t n = 0; n < kLaneSums; ++n)
+        sums.at[n] =
+            core::GateSum(sums.at[n], others.at[n],
+                          Element(bias, bias_noise, lane.Member(n), tile * kTile + lane.Output(n)));
       Store(sums, tile, out, shape.padded);
     }
   }
@@ -419,15 +416,13 @@ kernel void CheckProduct(device const int8_t* values [[buffer(0)]],
   const apple::Sums sums =
       apple::Multiply(w, columns, reinterpret_cast<device const uint32_t*>(x), columns / 4, lane);
   uint32_t count = 0;
-  for (uint32_t m = 0; m < 4; ++m) {
-    for (uint32_t o = 0; o < 4; ++o) {
-      for (uint32_t i = 0; i < 2; ++i) {
-        int32_t sum = 0;
-        for (uint32_t k = 0; k < columns; ++k)
-          sum += x[(8 * m + lane.row[i]) * columns + k] * w[(8 * o + lane.column[i]) * columns + k];
-        count += sum != sums.at[m][o][i];
-      }
-    }
+  HATCHERY_UNROLL
+  for (uint32_t n = 0; n < apple::kLaneSums; ++n) {
+    device const int8_t* x_row = x + lane.Member(n) * columns;
+    device const int8_t* w_row = w + lane.Output(n) * columns;
+    int32_t sum = 0;
+    for (uint32_t k = 0; k < columns; ++k) sum += x_row[k] * w_row[k];
+    count += sum != sums.at[n];
   }
   wrong[lane_index] = count;
 }

@@ -5,7 +5,7 @@
 // would be faster to load but is nowhere promised to accumulate exactly.
 #pragma once
 
-#include "metal/layout.h"
+#include "metal/kernels/threads.h"
 
 namespace hatchery::apple {
 
@@ -13,6 +13,10 @@ namespace hatchery::apple {
 // documented, so the hardware is asked.
 struct Lane {
   uint32_t row[2], column[2];
+
+  // Whose sum a lane's sum `n` of a tile is.
+  uint32_t Member(uint32_t n) const { return 8 * (n / 8) + row[n % 2]; }
+  uint32_t Output(uint32_t n) const { return 8 * (n / 2 % 4) + column[n % 2]; }
 };
 
 // `places` has 64 floats; all threads of the threadgroup call this together.
@@ -32,10 +36,10 @@ inline float ByteOf(uint32_t word, uint32_t index) {
   return static_cast<float>(static_cast<int32_t>(word << (24 - 8 * index)) >> 24);
 }
 
-// A lane's part of kTile members x kTile outputs: element i of the matrix of members 8 m.. and
-// outputs 8 o.. at [m][o][i].
+// A lane's sums of kTile members x kTile outputs: two of each of 4 x 4 matrices.
+HATCHERY_CONSTANT uint32_t kLaneSums = 32;
 struct Sums {
-  int32_t at[4][4][2];
+  int32_t at[kLaneSums];
 };
 
 template <uint32_t kWords>
@@ -53,39 +57,40 @@ inline Sums MultiplyTile(device const int8_t* w, uint32_t columns, Activations x
   Sums sums{};
   for (uint32_t chunk = 0; chunk < columns; chunk += kExactColumns) {
     const uint32_t end = columns - chunk < kExactColumns ? columns : chunk + kExactColumns;
-    simdgroup_float8x8 total[4][4];
-    for (uint32_t m = 0; m < 4; ++m)
-      for (uint32_t o = 0; o < 4; ++o) total[m][o] = simdgroup_float8x8(0.0f);
+    simdgroup_float8x8 total[16];  // of members 8 (n / 4).., outputs 8 (n % 4)..
+    HATCHERY_UNROLL
+    for (uint32_t n = 0; n < 16; ++n) total[n] = simdgroup_float8x8(0.0f);
     for (uint32_t column = chunk; column < end; column += 32 * kWords) {
-      WordRun<kWords> weights[4][2];
-      for (uint32_t o = 0; o < 4; ++o)
-        for (uint32_t i = 0; i < 2; ++i)
-          weights[o][i] = *reinterpret_cast<device const WordRun<kWords>*>(
-              w + (8 * o + lane.column[i]) * columns + column + lane.row[i] * 4 * kWords);
+      WordRun<kWords> weights[8];  // of outputs 8 (n / 2).., a lane's element n % 2
+      HATCHERY_UNROLL
+      for (uint32_t n = 0; n < 8; ++n)
+        weights[n] = *reinterpret_cast<device const WordRun<kWords>*>(
+            w + (8 * (n / 2) + lane.column[n % 2]) * columns + column +
+            lane.row[n % 2] * 4 * kWords);
+      HATCHERY_UNROLL
       for (uint32_t word = 0; word < kWords; ++word) {
-        uint32_t values[4][2];
-        for (uint32_t m = 0; m < 4; ++m)
-          for (uint32_t i = 0; i < 2; ++i)
-            values[m][i] =
-                x[(8 * m + lane.row[i]) * stride + column / 4 + lane.column[i] * kWords + word];
+        uint32_t values[8];  // the same of members
+        HATCHERY_UNROLL
+        for (uint32_t n = 0; n < 8; ++n)
+          values[n] = x[(8 * (n / 2) + lane.row[n % 2]) * stride + column / 4 +
+                        lane.column[n % 2] * kWords + word];
+        HATCHERY_UNROLL
         for (uint32_t byte = 0; byte < 4; ++byte) {
           simdgroup_float8x8 left[4], right[4];
-          for (uint32_t n = 0; n < 4; ++n) {
-            for (uint32_t i = 0; i < 2; ++i) {
-              left[n].thread_elements()[i] = ByteOf(values[n][i], byte);
-              right[n].thread_elements()[i] = ByteOf(weights[n][i].word[word], byte);
-            }
+          HATCHERY_UNROLL
+          for (uint32_t n = 0; n < 8; ++n) {
+            left[n / 2].thread_elements()[n % 2] = ByteOf(values[n], byte);
+            right[n / 2].thread_elements()[n % 2] = ByteOf(weights[n].word[word], byte);
           }
-          for (uint32_t m = 0; m < 4; ++m)
-            for (uint32_t o = 0; o < 4; ++o)
-              simdgroup_multiply_accumulate(total[m][o], left[m], right[o], total[m][o]);
+          HATCHERY_UNROLL
+          for (uint32_t n = 0; n < 16; ++n)
+            simdgroup_multiply_accumulate(total[n], left[n / 4], right[n % 4], total[n]);
         }
       }
     }
-    for (uint32_t m = 0; m < 4; ++m)
-      for (uint32_t o = 0; o < 4; ++o)
-        for (uint32_t i = 0; i < 2; ++i)
-          sums.at[m][o][i] += static_cast<int32_t>(total[m][o].thread_elements()[i]);
+    HATCHERY_UNROLL
+    for (uint32_t n = 0; n < kLaneSums; ++n)
+      sums.at[n] += static_cast<int32_t>(total[n / 2].thread_elements()[n % 2]);
   }
   return sums;
 }

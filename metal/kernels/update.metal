@@ -9,10 +9,10 @@
 namespace hatchery {
 namespace apple {
 
-HATCHERY_CONSTANT uint32_t kOutputs = 4;  // of Z a thread holds, in rows and in columns
+HATCHERY_CONSTANT uint32_t kOutputs = 16;  // of Z a thread holds: 4 x 4, 16 rows or columns apart
 // One thread draws kElementTile values of one pair: a Gaussian block, an eighth of a Rademacher.
 static_assert(kExactPairs * 2 * kUpdateTile / kElementTile == kThreads, "a draw a thread");
-static_assert((kUpdateTile / kOutputs) * (kUpdateTile / kOutputs) == kThreads, "16 x 16 threads");
+static_assert(kUpdateTile * kUpdateTile == kThreads * kOutputs, "16 x 16 threads");
 
 inline core::Noise KindOf(uint32_t gaussian) {
   return gaussian != 0 ? core::Noise::kGaussian : core::Noise::kRademacher;
@@ -41,7 +41,7 @@ kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
   const uint32_t element = (draws_a ? tile.row : tile.column) + drawn;
   threadgroup float* out = (draws_a ? a : b) + slot * apple::kUpdateTile + drawn;
   const uint32_t row = thread_index / 16, column = thread_index % 16;
-  int64_t z[apple::kOutputs][apple::kOutputs] = {};
+  int64_t z[apple::kOutputs] = {};
   for (uint32_t first = 0; first < args.pairs; first += apple::kExactPairs) {
     const uint32_t pair = first + slot;
     const int32_t f = pair < args.pairs ? fitness[pair] : 0;
@@ -54,24 +54,25 @@ kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
         out[e] =
             static_cast<float>(factor * core::NoiseValue(kind, block, (element + e) % in_block));
       threadgroup_barrier(mem_flags::mem_threadgroup);
-      float part[apple::kOutputs][apple::kOutputs] = {};
-      for (uint32_t k = 0; k < apple::kExactPairs; ++k)
-        for (uint32_t i = 0; i < apple::kOutputs; ++i)
-          for (uint32_t j = 0; j < apple::kOutputs; ++j)
-            part[i][j] += a[k * apple::kUpdateTile + row + 16 * i] *
-                          b[k * apple::kUpdateTile + column + 16 * j];
-      for (uint32_t i = 0; i < apple::kOutputs; ++i)
-        for (uint32_t j = 0; j < apple::kOutputs; ++j) z[i][j] += static_cast<int32_t>(part[i][j]);
+      float part[apple::kOutputs] = {};
+      for (uint32_t k = 0; k < apple::kExactPairs; ++k) {
+        threadgroup const float* a_row = a + k * apple::kUpdateTile + row;
+        threadgroup const float* b_row = b + k * apple::kUpdateTile + column;
+        HATCHERY_UNROLL
+        for (uint32_t n = 0; n < apple::kOutputs; ++n)
+          part[n] += a_row[16 * (n / 4)] * b_row[16 * (n % 4)];
+      }
+      HATCHERY_UNROLL
+      for (uint32_t n = 0; n < apple::kOutputs; ++n) z[n] += static_cast<int32_t>(part[n]);
       threadgroup_barrier(mem_flags::mem_threadgroup);
     }
   }
-  for (uint32_t i = 0; i < apple::kOutputs; ++i) {
-    for (uint32_t j = 0; j < apple::kOutputs; ++j) {
-      const uint32_t y = tile.row + row + 16 * i, x = tile.column + column + 16 * j;
-      if (y >= tile.rows || x >= tile.columns) continue;
-      const uint64_t at = tile.offset + uint64_t{y} * tile.columns + x;
-      updated[at] = static_cast<int8_t>(core::UpdatedWeight(weights[at], z[i][j], args.threshold));
-    }
+  HATCHERY_UNROLL
+  for (uint32_t n = 0; n < apple::kOutputs; ++n) {
+    const uint32_t y = tile.row + row + 16 * (n / 4), x = tile.column + column + 16 * (n % 4);
+    if (y >= tile.rows || x >= tile.columns) continue;
+    const uint64_t at = tile.offset + uint64_t{y} * tile.columns + x;
+    updated[at] = static_cast<int8_t>(core::UpdatedWeight(weights[at], z[n], args.threshold));
   }
 }
 
