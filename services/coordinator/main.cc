@@ -100,8 +100,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--referee", options.referee,
                  "what the coordinator replays a journal on when workers disagree, or to confirm a "
-                 "lone worker's checkpoint: auto, cpu, cuda or off")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda", "off"}))
+                 "lone worker's checkpoint: auto, cpu, cuda, metal or off")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "metal", "off"}))
       ->capture_default_str();
   AddLogOptions(app, options.log);
   AddSelfDescription(app, TheManual());
