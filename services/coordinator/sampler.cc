@@ -16,7 +16,7 @@
 namespace hatchery::coordinator {
 namespace {
 
-constexpr SamplingOptions kSampling{.bytes = 240, .temperature = 0.7};
+constexpr SamplingOptions kSampling{.bytes = 240, .temperature = 0.7, .min_p = 0.02};
 constexpr size_t kNewestKept = 32;
 // Of a checkpoint: reading it, decoding it and loading a replica take three times as much.
 constexpr uint64_t kMostBytes = uint64_t{256} << 20;

@@ -1,7 +1,7 @@
 // A chart of figures by step that can be read and zoomed with mouse, keys and buttons. uPlot draws.
 import uPlot from "uplot";
 import { h, setText } from "./dom.js";
-import { count } from "./format.js";
+import { count, tick } from "./format.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 const heightOf = (width) => width < 480 ? 220 : 300;
@@ -62,7 +62,7 @@ export class Chart {
       cursor: { drag: { x: true, y: false, dist: 8 }, points: { size: 7 } },
       scales: { x: { time: false, range: (u, low, high) => this.range ?? (low === high ? [low, low + 1] : [low, high]) } },
       series: [{}, ...this.series.map(line)],
-      axes: [axis({ size: 34 }), axis({ size: 56, values: (u, ticks) => ticks.map((t) => this.series[0].format(t)) })],
+      axes: [axis({ size: 34, values: (u, ticks) => ticks.map((t) => Number.isInteger(t) ? count(t) : "") }), axis({ size: 56, values: (u, ticks) => ticks.map(tick) })],
       hooks: {
         setCursor: [(u) => this.read(u.cursor.idx)],
         setSelect: [(u) => { if (u.select.width > 8) this.drag(u); }],

@@ -8,6 +8,12 @@ export function rate(value) {
   return value.toFixed(0);
 }
 
+// Of an axis.
+export const tick = (value) => {
+  const [by, unit] = Math.abs(value) >= 1e6 ? [1e6, " M"] : Math.abs(value) >= 1e4 ? [1e3, " k"] : [1, ""];
+  return `${Number((value / by).toPrecision(6))}${unit}`;
+};
+
 export const bits = (value) => value > 0 ? value.toFixed(3) : NONE;
 
 export const percent = (share) => share === null || share === undefined ? NONE : `${Math.round(share * 100)} %`;
