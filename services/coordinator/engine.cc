@@ -27,7 +27,7 @@ constexpr milliseconds kNewsWait{500};
 constexpr int kTicksBetweenWorkerRecords = 50;
 constexpr size_t kUnsavedKept = 1000;
 constexpr size_t kLongestEvent = 1024;  // bytes of its text
-constexpr uint32_t kListed = 10000;     // events or past workers in one answer
+constexpr uint32_t kListed = 10000;     // past workers in one answer
 
 int64_t Now() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -205,11 +205,33 @@ std::vector<v1::JobState> Engine::Jobs() const {
   return core_.Jobs();
 }
 
-StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job) const {
+StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job, uint32_t most) const {
   std::lock_guard lock(mutex_);
   if (!job.empty() && !core_.Job(job))
     return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
-  return catalogue_->Events(job, kListed);
+  return catalogue_->Events(job, most);
+}
+
+Engine::Glance Engine::LookAround(uint64_t events_seen, uint32_t most_events) const {
+  std::lock_guard lock(mutex_);
+  Glance glance{core_.Jobs(), core_.Workers(), {}, 0};
+  for (const auto& [kind, count] : events_) glance.events_so_far += count;
+  const uint64_t fresh = glance.events_so_far - std::min(events_seen, glance.events_so_far);
+  if (fresh == 0) return glance;
+  auto events =
+      catalogue_->Events("", static_cast<uint32_t>(std::min<uint64_t>(fresh, most_events)));
+  if (events.ok()) glance.events = std::move(*events);
+  return glance;
+}
+
+StatusOr<Curve> Engine::CurveOf(const std::string& job, uint32_t from, uint32_t to,
+                                uint32_t most) const {
+  std::lock_guard lock(mutex_);
+  if (!core_.JobStateOf(job))
+    return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  const auto found = updates_.find(job);
+  if (found == updates_.end()) return Curve();
+  return coordinator::CurveOf(found->second, from, to, most);
 }
 
 Engine::Overview Engine::Watch(size_t jobs) const {
@@ -266,7 +288,15 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
   lock.lock();
   if (!stored.ok()) return fail(stored);
   Do(core_.CheckpointStored(Now(), job, step));
+  const CheckpointListener listener = on_checkpoint_;
+  lock.unlock();
+  if (listener) listener(job);
   return {};
+}
+
+void Engine::OnCheckpoint(CheckpointListener listener) {
+  std::lock_guard lock(mutex_);
+  on_checkpoint_ = std::move(listener);
 }
 
 void Engine::MeasureWeights(const std::string& job, const Checkpoint& checkpoint) {
