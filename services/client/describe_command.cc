@@ -102,10 +102,10 @@ void PrintText(const v1::Job& job, const JobSpec& spec, const Model& model, cons
               static_cast<unsigned long long>(c.journal_bytes_per_step),
               FormatBytes(c.journal_bytes).c_str());
   if (job.has_train())
-    std::printf("data               %llu bytes to train on, %llu held out in %u streams\n",
+    std::printf("data               %llu bytes to train on, %llu held out in %u stream%s\n",
                 static_cast<unsigned long long>(job.train().end() - job.train().begin()),
                 static_cast<unsigned long long>(job.held_out().end() - job.held_out().begin()),
-                spec.held_out_streams);
+                spec.held_out_streams, spec.held_out_streams == 1 ? "" : "s");
 }
 
 void PrintJson(const v1::Job& job, const Model& model, const Costs& c) {

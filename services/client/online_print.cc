@@ -37,7 +37,8 @@ Json UpdateJson(const v1::JobUpdate& u) {
           {"tokens_per_second", u.tokens_per_second()},
           {"alpha", u.alpha()},
           {"fitness_nonzero", u.fitness_nonzero()},
-          {"digest", u.digest()},
+          {"digest_before", IfMeasured(trained, u.digest_before())},
+          {"digest", IfMeasured(!u.digest().empty(), u.digest())},
           {"workers", u.workers()}};
 }
 

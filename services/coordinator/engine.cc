@@ -10,6 +10,7 @@
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/common/log.h"
+#include "services/common/run_events.h"
 #include "services/common/sha256.h"
 #include "services/coordinator/event_log.h"
 #include "services/coordinator/known_answer.h"
@@ -29,11 +30,6 @@ constexpr uint32_t kListed = 10000;     // events or past workers in one answer
 
 int64_t Now() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<milliseconds>(now).count();
-}
-
-int64_t UnixMilliseconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<milliseconds>(now).count();
 }
 
@@ -336,6 +332,7 @@ void Engine::SaveEvents() {
 void Engine::Do(const JobChanged& action) {
   const auto state = core_.Job(action.job);
   if (!state) return;
+  if (state->state() != v1::JobState::RUNNING) store_->StopClock(action.job);
   if (action.stepped) {
     std::vector<v1::JobUpdate>& updates = updates_[action.job];
     // The end of a job comes as updates of its last step.

@@ -11,6 +11,7 @@
 #include "services/common/file_limit.h"
 #include "services/common/guard.h"
 #include "services/common/log.h"
+#include "services/common/run_events.h"
 #include "services/coordinator/client_service.h"
 #include "services/coordinator/engine.h"
 #include "services/coordinator/limits.h"
@@ -53,7 +54,8 @@ Status Serve(const Options& options) {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread is made
 
-  HATCHERY_ASSIGN_OR_RETURN(auto store, JobStore::Open(PosixDisk(), options.data_dir));
+  HATCHERY_ASSIGN_OR_RETURN(auto store,
+                            JobStore::Open(PosixDisk(), options.data_dir, UnixMilliseconds));
   HATCHERY_ASSIGN_OR_RETURN(const auto engine,
                             Engine::Start(std::move(store), EngineOptionsFrom(options)));
   Bounds bounds(options.limits);
