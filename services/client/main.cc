@@ -8,6 +8,12 @@
 #include "services/common/guard.h"
 
 namespace hatchery {
+namespace {
+
+// As sysexits.h has it for what is worth another try: a job script runs the same command again.
+constexpr int kStoppedExit = 75;
+
+}  // namespace
 
 void SetAction(CLI::App* subcommand, std::function<Status()> action) {
   subcommand->callback([action = std::move(action)] {
@@ -15,7 +21,7 @@ void SetAction(CLI::App* subcommand, std::function<Status()> action) {
     std::fflush(stdout);
     if (status.ok()) return;
     std::fprintf(stderr, "hatchery: %s\n", status.message().c_str());
-    throw CLI::RuntimeError(1);
+    throw CLI::RuntimeError(status.code() == StatusCode::kCancelled ? kStoppedExit : 1);
   });
 }
 
@@ -67,6 +73,7 @@ int Main(int argc, char** argv) {
   AddSubmitCommand(app);
   AddOnlineCommands(app);
   AddDoctorCommand(app);
+  AddHealthCommand(app);
   AddCompletionCommand(app);
   AddVersion(app);
   AddSelfDescription(app, ClientManual());
