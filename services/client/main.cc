@@ -26,8 +26,8 @@ void SetAction(CLI::App* subcommand, std::function<Status()> action) {
 }
 
 void AddBackendOptions(CLI::App& command, BackendOptions& options) {
-  command.add_option("--backend", options.name, "auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command.add_option("--backend", options.name, "auto, cpu, cuda or metal")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "metal"}));
   AddThreadsOption(command, options);
   command.add_option("--devices", options.devices, "CUDA devices, as in 0,1; all unless given");
 }

@@ -13,8 +13,10 @@
 #include "services/client/job_view.h"
 #include "services/client/online.h"
 #include "services/client/online_print.h"
-#include "services/client/share_meter.h"
 #include "services/client/terminal.h"
+#include "services/common/share_meter.h"
+#include "services/common/state_json.h"
+#include "services/common/time_left.h"
 
 namespace hatchery {
 namespace {
