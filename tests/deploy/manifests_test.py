@@ -150,6 +150,15 @@ def check_compose():
                             "config", "-q"], check=True)
 
 
+def check_context():
+    """What the image is built from has every directory that CMake enters for it."""
+    kept = {line[1:] for line in (SOURCE / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    entered = re.findall(r"^\s*add_subdirectory\((\w+)", (SOURCE / "CMakeLists.txt").read_text(), re.M)
+    missing = set(entered) - kept - {"tests", "bench"}
+    assert not missing, f".dockerignore leaves out {missing}"
+
+
+check_context()
 check_compose()
 check_same()
 check_kubernetes()
