@@ -29,7 +29,8 @@ add_library(hatchery_build INTERFACE)
 target_include_directories(hatchery_build INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(hatchery_build INTERFACE HATCHERY_VERSION="${PROJECT_VERSION}")
 target_compile_options(hatchery_build INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${HATCHERY_WERROR}>>:-Werror>)
 if(HATCHERY_SANITIZE)
   # GCC's warning is wrong about std::variant in instrumented code.
   target_compile_options(hatchery_build INTERFACE

@@ -17,6 +17,7 @@ if(HATCHERY_SERVICES)
   pkg_check_modules(grpc REQUIRED IMPORTED_TARGET grpc++)
   find_library(GRPC_REFLECTION grpc++_reflection REQUIRED)  # it comes without a pkg-config file
   pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-pull)
+  pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)  # the coordinator's page
   pkg_check_modules(sqlite REQUIRED IMPORTED_TARGET sqlite3)
   pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-cpp)
   find_package(OpenSSL REQUIRED)

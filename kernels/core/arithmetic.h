@@ -11,7 +11,7 @@ namespace hatchery::core {
 
 // The largest supported row length: 127 * 128 * kMaxInputs and every Rademacher perturbation of
 // it stay inside int32.
-inline constexpr uint32_t kMaxInputs = 32768;
+HATCHERY_CONSTANT uint32_t kMaxInputs = 32768;
 
 HATCHERY_HD constexpr int32_t Saturate(int32_t v) { return v < -128 ? -128 : v > 127 ? 127 : v; }
 

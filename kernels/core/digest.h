@@ -13,12 +13,12 @@ struct Digest {
   uint64_t lane0 = 0;
   uint64_t lane1 = 0;
 
-  HATCHERY_HD constexpr Digest& operator+=(Digest other) {
+  // Nothing is returned: Metal's references name an address space, those of C++ and CUDA cannot.
+  HATCHERY_HD constexpr void operator+=(Digest other) {
     lane0 += other.lane0;
     lane1 += other.lane1;
-    return *this;
   }
-  HATCHERY_HD constexpr bool operator==(const Digest& other) const {
+  HATCHERY_HD constexpr bool operator==(Digest other) const {
     return lane0 == other.lane0 && lane1 == other.lane1;
   }
 };

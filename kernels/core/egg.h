@@ -8,8 +8,8 @@
 
 namespace hatchery::core {
 
-inline constexpr uint32_t kVocabulary = 256;
-inline constexpr uint32_t kMlpExpansion = 4;
+HATCHERY_CONSTANT uint32_t kVocabulary = 256;
+HATCHERY_CONSTANT uint32_t kMlpExpansion = 4;
 
 // max(1, floor(sum |x| / n)): the L1 norm's divisor. `abs_sum` <= 128 n.
 HATCHERY_HD constexpr int32_t NormDivisor(int32_t abs_sum, uint32_t n) {

@@ -25,8 +25,8 @@ enum class Factor : uint32_t { kA = 0, kB = 1 };
 
 enum class Noise : uint8_t { kRademacher = 0, kGaussian = 1 };
 
-inline constexpr uint32_t kMaxRank = 8;
-inline constexpr uint32_t kMaxTensors = 1u << 20;
+HATCHERY_CONSTANT uint32_t kMaxRank = 8;
+HATCHERY_CONSTANT uint32_t kMaxTensors = 1u << 20;
 
 // Elements that one 128-bit block holds.
 HATCHERY_HD constexpr uint32_t ElementsPerBlock(Noise noise) {

@@ -8,9 +8,9 @@
 
 namespace hatchery::core {
 
-inline constexpr int32_t kScoreUnitsPerBit = 4096;
+HATCHERY_CONSTANT int32_t kScoreUnitsPerBit = 4096;
 // A token costs less than 24 bits, so a window's score fits in int32 up to this many tokens.
-inline constexpr uint32_t kMaxWindow = 16384;
+HATCHERY_CONSTANT uint32_t kMaxWindow = 16384;
 
 // One term of the softmax sum, 2^(logit/16) scaled; 256 of them fit in 32 bits.
 HATCHERY_HD inline uint32_t SoftmaxTerm(int32_t logit) {
@@ -20,8 +20,8 @@ HATCHERY_HD inline uint32_t SoftmaxTerm(int32_t logit) {
 // Index of the highest set bit of v >= 1.
 HATCHERY_HD constexpr uint32_t HighBit(uint32_t v) {
   uint32_t bit = 0;
-  for (uint32_t half = 16; half != 0; half >>= 1) {
-    const uint32_t shift = (v >> half) != 0 ? half : 0;
+  for (uint32_t width = 16; width != 0; width >>= 1) {
+    const uint32_t shift = (v >> width) != 0 ? width : 0;
     v >>= shift;
     bit += shift;
   }

@@ -8,8 +8,8 @@
 
 namespace hatchery::core {
 
-inline constexpr uint32_t kTritsPerByte = 5;
-inline constexpr uint32_t kTritByteLimit = 243;
+HATCHERY_CONSTANT uint32_t kTritsPerByte = 5;
+HATCHERY_CONSTANT uint32_t kTritByteLimit = 243;
 
 HATCHERY_HD constexpr uint32_t PowerOfThree(uint32_t i) {
   return i == 0 ? 1 : i == 1 ? 3 : i == 2 ? 9 : i == 3 ? 27 : 81;

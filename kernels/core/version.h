@@ -7,6 +7,6 @@ namespace hatchery::core {
 
 // The version of docs/contract.md that this code implements. It changes whenever any job would
 // produce other bytes; coordinator, workers and journals refuse a version they do not implement.
-inline constexpr uint32_t kContractVersion = 1;
+HATCHERY_CONSTANT uint32_t kContractVersion = 1;
 
 }  // namespace hatchery::core

@@ -1,7 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // hatchery audit: a replay proves that the weights follow from the scores; this proves, of a
-// sample, that the scores were honest.
+// sample, that the scores were honest, and the held-out measures too.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -29,9 +29,8 @@ struct Options {
 };
 
 struct Tally {
-  uint64_t blocks = 0, wrong = 0;
-  uint32_t first_wrong_step = 0;
-  Shard first_wrong;
+  uint64_t blocks = 0, held_out = 0, wrong = 0;
+  std::string first_wrong;
 };
 
 StatusOr<double> ParseShare(const std::string& text) {
@@ -48,11 +47,12 @@ StatusOr<double> ParseShare(const std::string& text) {
   return share;
 }
 
-// Evaluates drawn blocks of each step before its commit is applied.
+// Evaluates drawn blocks of each step before its commit is applied, and drawn held-out measures if
+// their data is at hand.
 class Audit {
  public:
-  Audit(const Options& options, Replica& replica, double share, uint32_t seed)
-      : options_(options), replica_(replica), share_(share), seed_(seed) {}
+  Audit(const Options& options, Replica& replica, double share, uint32_t seed, bool held_out)
+      : options_(options), replica_(replica), share_(share), seed_(seed), held_out_(held_out) {}
 
   Status Step(const CommitRecord& record) {
     const uint32_t pairs = replica_.spec().pairs();
@@ -60,12 +60,22 @@ class Audit {
     const bool whole = replica_.spec().fitness == FitnessRule::kNormalized;
     const uint32_t size = whole ? pairs : kBlock;
     for (uint32_t begin = 0; begin < pairs; begin += size) {
-      const auto draw = core::Philox({record.commit.step, begin, 0, 0}, seed_);
-      if (draw.w0 >= share_ * 0x1p32) continue;
+      if (!Drawn(record.commit.step, begin, 0)) continue;
       const Shard shard{begin, std::min(begin + size, pairs)};
       HATCHERY_ASSIGN_OR_RETURN(const bool agrees, Agrees(record, shard));
-      Count(record.commit.step, shard, agrees);
+      ++tally_.blocks;
+      Count(record.commit.step, "pairs", shard, agrees);
     }
+    if (!record.held_out || !Drawn(record.commit.step, 0, 1)) return {};
+    return HeldOut(record.commit.step, *record.held_out);
+  }
+  // The measure of the weights that the replica holds, all streams together.
+  Status HeldOut(uint32_t step, const HeldOutSums& sums) {
+    if (!held_out_) return {};
+    const Shard streams{0, replica_.spec().held_out_streams};
+    HATCHERY_ASSIGN_OR_RETURN(const HeldOutSums ours, replica_.Validate(0, streams.end, {}));
+    ++tally_.held_out;
+    Count(step, "held-out streams", streams, ours == sums);
     return {};
   }
   const Tally& tally() const { return tally_; }
@@ -81,15 +91,20 @@ class Audit {
     return std::equal(trits.begin(), trits.end(), record.commit.fitness.begin() + shard.begin / 5);
   }
 
-  void Count(uint32_t step, Shard shard, bool agrees) {
-    ++tally_.blocks;
-    if (!agrees && tally_.wrong++ == 0) {
-      tally_.first_wrong_step = step;
-      tally_.first_wrong = shard;
-    }
+  bool Drawn(uint32_t step, uint32_t begin, uint32_t kind) const {
+    return core::Philox({step, begin, kind, 0}, seed_).w0 < share_ * 0x1p32;
+  }
+
+  void Count(uint32_t step, const std::string& what, Shard shard, bool agrees) {
+    if (!agrees && tally_.wrong++ == 0)
+      tally_.first_wrong = what + " [" + std::to_string(shard.begin) + ", " +
+                           std::to_string(shard.end) + ") of step " + std::to_string(step);
     if (!options_.json) return;
-    const nlohmann::ordered_json line = {
-        {"step", step}, {"begin", shard.begin}, {"end", shard.end}, {"agrees", agrees}};
+    const nlohmann::ordered_json line = {{"step", step},
+                                         {"of", what},
+                                         {"begin", shard.begin},
+                                         {"end", shard.end},
+                                         {"agrees", agrees}};
     std::printf("%s\n", line.dump().c_str());
   }
 
@@ -97,14 +112,21 @@ class Audit {
   Replica& replica_;
   const double share_;
   const uint32_t seed_;
+  const bool held_out_;
   Tally tally_;
 };
+
+// Whether the file that the run was trained on holds its held-out data too.
+bool HoldsHeldOut(const v1::Job& job) {
+  return HasHeldOut(job) && job.held_out().sha256() == job.train().sha256();
+}
 
 StatusOr<Dataset> OpenData(const Options& options, const v1::Job& job) {
   HATCHERY_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(options.data));
   if (file->Sha256Hex() != job.train().sha256())
     return InvalidArgument(options.data + " is not the file that the run was trained on (SHA-256 " +
                            job.train().sha256() + "); give that one with --data");
+  if (HoldsHeldOut(job)) return Dataset::Open(job, file, file);
   v1::Job train_only = job;
   train_only.clear_held_out();
   return Dataset::Open(train_only, file, nullptr);
@@ -121,27 +143,28 @@ Status RunAudit(const Options& options) {
   HATCHERY_RETURN_IF_ERROR(RestoreInitial(PosixDisk(), run, job, *replica));
 
   const uint32_t seed = options.seed.value_or(std::random_device()());
-  Audit audit(options, *replica, share, seed);
+  Audit audit(options, *replica, share, seed, HoldsHeldOut(job));
   ReplayOptions replay;
   replay.before_commit = [&audit](const CommitRecord& record) { return audit.Step(record); };
   HATCHERY_ASSIGN_OR_RETURN(const ReplayResult result, Replay(*journal, *replica, replay));
+  if (result.closing && result.closing->held_out)
+    HATCHERY_RETURN_IF_ERROR(audit.HeldOut(result.step, *result.closing->held_out));
   const Tally& tally = audit.tally();
   if (tally.blocks == 0)
     return InvalidArgument("nothing was checked: " + options.sample + " of the shards of " +
                            std::to_string(result.step) +
                            " steps drew none; give a larger share with --sample");
   if (tally.wrong > 0)
-    return DataLoss(std::to_string(tally.wrong) + " of " + std::to_string(tally.blocks) +
-                    " audited shards are not what the weights score; the first: pairs [" +
-                    std::to_string(tally.first_wrong.begin) + ", " +
-                    std::to_string(tally.first_wrong.end) + ") of step " +
-                    std::to_string(tally.first_wrong_step) +
-                    "; a worker was wrong or lied, so train again from before that step");
+    return DataLoss(
+        std::to_string(tally.wrong) + " of " + std::to_string(tally.blocks + tally.held_out) +
+        " audited shards are not what the weights score; the first: " + tally.first_wrong +
+        "; a worker was wrong or lied, so train again from before that step");
   if (!options.json)
     std::printf(
-        "honest: %llu shards drawn from %u steps (seed %u) score as the journal says, and "
-        "its weights follow from them\n",
-        static_cast<unsigned long long>(tally.blocks), result.step, seed);
+        "honest: %llu shards and %llu held-out measures drawn from %u steps (seed %u) score as the "
+        "journal says, and its weights follow from them\n",
+        static_cast<unsigned long long>(tally.blocks),
+        static_cast<unsigned long long>(tally.held_out), result.step, seed);
   return {};
 }
 
@@ -149,7 +172,9 @@ Status RunAudit(const Options& options) {
 
 void AddAuditCommand(CLI::App& app) {
   auto* command = app.add_subcommand(
-      "audit", "Evaluate a sample of a run's shards again and compare them with its journal");
+      "audit",
+      "Evaluate a sample of a run's shards and held-out measures again and compare them with its "
+      "journal");
   auto options = std::make_shared<Options>();
   command->add_option("DIR", options->directory, "Directory of the run")->required();
   command->add_option("--data", options->data, "The file that the run was trained on")->required();

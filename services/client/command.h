@@ -17,7 +17,7 @@ class App;
 namespace hatchery {
 
 // Makes `action` what the subcommand does. An error is printed as one line on stderr, and the
-// process exits with 1.
+// process exits with 1, or, if it was asked to stop, with 75.
 void SetAction(CLI::App* subcommand, std::function<Status()> action);
 
 // Adds --backend, --threads and --devices, which fill `options`.
@@ -42,6 +42,7 @@ void AddFsckCommand(CLI::App& app);
 void AddBackupCommand(CLI::App& app);
 void AddCompletionCommand(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
+void AddHealthCommand(CLI::App& app);
 void AddSubmitCommand(CLI::App& app);
 // jobs, watch, top, pause, resume, cancel, workers, events, fetch.
 void AddOnlineCommands(CLI::App& app);

@@ -28,28 +28,62 @@ struct Costs {
   CpuMemory cpu_memory;
   uint64_t tokens_per_step;
   double operations_per_token, evaluation_operations, update_operations;
-  uint64_t journal_bytes_per_step, journal_bytes;
+  // Of a step's commit, what a held-out measure adds to it, and the file when the run has ended,
+  // without its events (when it began, went on and how time went; some 100 bytes each).
+  uint64_t journal_bytes_per_step, journal_bytes_per_measure, journal_bytes;
 };
+
+// Steps whose commits carry a held-out measure.
+uint64_t MeasuredSteps(const v1::Job& job) {
+  const uint64_t every = job.validate_every();
+  return every == 0 ? 0 : (job.steps() + every - 1) / every;
+}
+
+void CountJournal(const v1::Job& job, const JobSpec& spec, Costs& c) {
+  const bool measured = !job.has_train() || HasHeldOut(job);
+  CommitRecord record;
+  record.commit.fitness.resize(spec.fitness == FitnessRule::kSign ? core::TritBytes(spec.pairs())
+                                                                  : spec.pairs());
+  JournalHeader header;
+  header.job = job;
+  header.software = "hatchery " HATCHERY_VERSION;
+  ClosingRecord closing;
+  if (measured) closing.held_out.emplace();
+  constexpr uint64_t kFrame = journal_format::kHeadBytes + journal_format::kChainBytes;
+  const uint64_t plain = journal_format::Encode(record).size();
+  record.held_out.emplace();
+  c.journal_bytes_per_step = kFrame + plain;
+  c.journal_bytes_per_measure = measured ? journal_format::Encode(record).size() - plain : 0;
+  c.journal_bytes =
+      journal_format::kPreambleBytes + kFrame + journal_format::EncodeHeader(header).size() +
+      c.journal_bytes_per_step * spec.steps + c.journal_bytes_per_measure * MeasuredSteps(job) +
+      kFrame + journal_format::Encode(closing).size();
+}
 
 Costs CostsOf(const v1::Job& job, const JobSpec& spec, const Model& model) {
   Costs c;
   c.replica_bytes = model.bytes();
   c.parameters = model.parameters();
   c.cpu_memory = CpuMemoryOf(spec, 0);
-  for (const Tensor& t : model.tensors())
-    if (t.kind == TensorKind::kMatrix) c.matrix_parameters += t.elements();
+  uint64_t factor_elements = 0;  // of one rank of A and B, all matrices
+  for (const Tensor& t : model.tensors()) {
+    if (t.kind == TensorKind::kMatrix) {
+      c.matrix_parameters += t.elements();
+      factor_elements += t.rows + t.columns;
+    }
+  }
   c.tokens_per_step = TokensPerStep(job);
-  // A multiplication and an addition a matrix weight; the perturbation adds under 1 % to them.
+  // A multiplication and an addition a matrix weight.
   c.operations_per_token = 2.0 * static_cast<double>(c.matrix_parameters);
-  c.evaluation_operations =
-      c.operations_per_token * spec.population * (uint64_t{spec.window} + spec.burn_in);
-  c.update_operations = 2.0 * static_cast<double>(c.matrix_parameters) * spec.pairs() * spec.rank;
-  CommitRecord record;
-  record.commit.fitness.resize(spec.fitness == FitnessRule::kSign ? core::TritBytes(spec.pairs())
-                                                                  : spec.pairs());
-  c.journal_bytes_per_step = journal_format::kHeadBytes + journal_format::Encode(record).size() +
-                             journal_format::kChainBytes;
-  c.journal_bytes = c.journal_bytes_per_step * spec.steps;
+  // And one of each for a member's B . x and A times it.
+  const double perturbation = 2.0 * static_cast<double>(factor_elements) * spec.rank;
+  c.evaluation_operations = (c.operations_per_token + perturbation) * spec.population *
+                            (uint64_t{spec.window} + spec.burn_in);
+  // Of a pair, one of each a rank and matrix weight, and for every other parameter.
+  const double others = static_cast<double>(c.parameters - c.matrix_parameters);
+  c.update_operations =
+      2.0 * (static_cast<double>(c.matrix_parameters) * spec.rank + others) * spec.pairs();
+  CountJournal(job, spec, c);
   return c;
 }
 
@@ -98,14 +132,16 @@ void PrintText(const v1::Job& job, const JobSpec& spec, const Model& model, cons
   std::printf("operations         %s a token; a step %s to evaluate, %s to update\n",
               Scaled(c.operations_per_token).c_str(), Scaled(c.evaluation_operations).c_str(),
               Scaled(c.update_operations).c_str());
-  std::printf("journal            %llu bytes a step, %s in all\n",
-              static_cast<unsigned long long>(c.journal_bytes_per_step),
-              FormatBytes(c.journal_bytes).c_str());
+  std::printf(
+      "journal            %llu bytes a step, %llu more with a held-out measure; %s in all\n",
+      static_cast<unsigned long long>(c.journal_bytes_per_step),
+      static_cast<unsigned long long>(c.journal_bytes_per_measure),
+      FormatBytes(c.journal_bytes).c_str());
   if (job.has_train())
-    std::printf("data               %llu bytes to train on, %llu held out in %u streams\n",
+    std::printf("data               %llu bytes to train on, %llu held out in %u stream%s\n",
                 static_cast<unsigned long long>(job.train().end() - job.train().begin()),
                 static_cast<unsigned long long>(job.held_out().end() - job.held_out().begin()),
-                spec.held_out_streams);
+                spec.held_out_streams, spec.held_out_streams == 1 ? "" : "s");
 }
 
 void PrintJson(const v1::Job& job, const Model& model, const Costs& c) {
@@ -123,6 +159,7 @@ void PrintJson(const v1::Job& job, const Model& model, const Costs& c) {
                                        {"evaluation_operations_per_step", c.evaluation_operations},
                                        {"update_operations_per_step", c.update_operations},
                                        {"journal_bytes_per_step", c.journal_bytes_per_step},
+                                       {"journal_bytes_per_measure", c.journal_bytes_per_measure},
                                        {"journal_bytes", c.journal_bytes},
                                        {"tensors", tensors}};
   std::printf("%s\n", line.dump().c_str());

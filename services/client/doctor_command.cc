@@ -132,6 +132,7 @@ Status Examine(const Options& options, bool asked_for_coordinator) {
   show(doctor::CheckMemory());
   show(doctor::CheckLimits());
   show(doctor::CheckCuda());
+  show(doctor::CheckMetal());
   show(doctor::CheckGang());
   show(doctor::CheckClock());
   show(doctor::CheckDisk(options.directory));

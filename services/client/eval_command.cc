@@ -64,9 +64,9 @@ Status Eval(const Options& options) {
     std::printf("%s\n", line.dump().c_str());
     return {};
   }
-  std::printf("%s at step %u, on %s of %s (%llu bytes scored in %u streams)\n", model.path.c_str(),
+  std::printf("%s at step %u, on %s of %s (%llu bytes scored in %u stream%s)\n", model.path.c_str(),
               model.checkpoint.step, part.name.c_str(), options.data.c_str(),
-              static_cast<unsigned long long>(sums.tokens), streams);
+              static_cast<unsigned long long>(sums.tokens), streams, streams == 1 ? "" : "s");
   std::printf("  bits/byte, exact               %.4f\n", BitsPerByte(sums.score, sums.tokens));
   std::printf("  bits/byte, reference's scorer  %.4f\n", CoarseBitsPerByte(sums));
   std::printf("  next-byte accuracy             %.2f %%\n", 100 * Accuracy(sums));

@@ -90,7 +90,7 @@ void AddFsckCommand(CLI::App& app) {
   command->add_flag("--repair", options->repair,
                     "Cut journals to the last provable commit, move broken files aside");
   command->add_flag("--deep", options->deep, "Prove every digest by replaying the commits");
-  command->add_option("--backend", options->backend.name, "For --deep: auto, cpu or cuda")
+  command->add_option("--backend", options->backend.name, "For --deep: auto, cpu, cuda or metal")
       ->capture_default_str();
   AddThreadsOption(*command, options->backend);
   command->add_flag("--json", options->json, "One JSON object a file, then one for all");

@@ -95,6 +95,8 @@ std::string EnumChoices(const EnumDescriptor& type) {
   return choices;
 }
 
+std::string Shown(const std::string& text) { return text.empty() ? "empty" : text; }
+
 template <typename T>
 bool ParseNumber(const std::string& text, T& value) {
   const char* end = text.data() + text.size();
@@ -172,7 +174,7 @@ class Reader {
         const v1::SignedRange& range = field.options().GetExtension(v1::signed_range);
         int32_t value;
         if (!ParseNumber(text, value) || value < range.min() || value > range.max())
-          return Error(node, name + " is " + text + "; it must be a whole number in [" +
+          return Error(node, name + " is " + Shown(text) + "; it must be a whole number in [" +
                                  std::to_string(range.min()) + ", " + std::to_string(range.max()) +
                                  "]");
         reflection->SetInt32(&message, &field, value);
@@ -191,7 +193,7 @@ class Reader {
     uint64_t value;
     if (!ParseNumber(node.Scalar(), value) || value < range.min() || value > range.max()) {
       const std::string& unit = field.options().GetExtension(v1::unit);
-      return Error(node, name + " is " + node.Scalar() + "; it must be a whole number in [" +
+      return Error(node, name + " is " + Shown(node.Scalar()) + "; it must be a whole number in [" +
                              std::to_string(range.min()) + ", " + std::to_string(range.max()) +
                              "]" + (unit.empty() ? "" : " " + unit));
     }
@@ -206,7 +208,7 @@ class Reader {
   Status ReadAlpha(const YAML::Node& node, const std::string& name) {
     double fraction;
     if (!ParseNumber(node.Scalar(), fraction) || !(fraction >= 1.0 / 65536) || fraction > 1)
-      return Error(node, name + " is " + node.Scalar() +
+      return Error(node, name + " is " + Shown(node.Scalar()) +
                              "; it must be a fraction of the weights in [1/65536, 1]");
     out_.job.mutable_update()->set_alpha_start(static_cast<uint32_t>(fraction * 65536 + 0.5));
     return {};
@@ -226,8 +228,8 @@ class Reader {
         out_.held_out_path = Resolve(text);
       } else if (key == "held_out_percent") {
         if (!ParseNumber(text, out_.held_out_percent) || out_.held_out_percent > 90)
-          return Error(entry.second,
-                       name + " is " + text + "; it must be a whole number in [0, 90] percent");
+          return Error(entry.second, name + " is " + Shown(text) +
+                                         "; it must be a whole number in [0, 90] percent");
       } else {
         return Error(entry.first, "unknown field " + name + "; " + Suggestion(name));
       }

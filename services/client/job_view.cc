@@ -7,12 +7,12 @@
 #include <map>
 
 #include "services/client/online_print.h"
-#include "services/common/job.h"
+#include "services/common/state_json.h"
+#include "services/common/time_left.h"
 
 namespace hatchery {
 namespace {
 
-constexpr size_t kSpeedOf = 20;                   // updates
 constexpr size_t kTallCurve = 3, kTallFrom = 20;  // rows of the curve, on terminals with so many
 constexpr size_t kNumber = 7;                     // columns of "12.345 "
 constexpr size_t kShareBar = 8;
@@ -189,22 +189,6 @@ std::string Footer(const std::string& notice, const std::string& hint, ViewSize 
 }
 
 }  // namespace
-
-std::optional<double> SecondsLeft(const v1::JobState& job,
-                                  const std::vector<v1::JobUpdate>& updates) {
-  const double tokens = static_cast<double>(TokensPerStep(job.job()));
-  double seconds = 0, steps = 0;
-  const auto add = [&](const v1::JobUpdate& update) {
-    if (update.tokens_per_second() <= 0) return;
-    seconds += tokens / update.tokens_per_second();
-    ++steps;
-  };
-  for (size_t i = updates.size() - std::min(updates.size(), kSpeedOf); i < updates.size(); ++i)
-    add(updates[i]);
-  if (steps == 0) add(job.latest());
-  if (job.state() != v1::JobState::RUNNING || steps == 0) return std::nullopt;
-  return seconds / steps * (job.job().steps() - std::min(job.step(), job.job().steps()));
-}
 
 std::vector<std::string> Render(const JobView& view, ViewSize size, Style style) {
   std::vector<std::string> lines = {Title(view, size, style), ProgressRow(view, size, style),

@@ -41,9 +41,4 @@ struct FleetView {
 
 std::vector<std::string> Render(const FleetView& view, ViewSize size, Style style);
 
-// Seconds until the job's last step at the speed of the newest of `updates`; none if it is over,
-// does not run, or its speed is not known.
-std::optional<double> SecondsLeft(const v1::JobState& job,
-                                  const std::vector<v1::JobUpdate>& updates);
-
 }  // namespace hatchery

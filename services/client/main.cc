@@ -8,6 +8,12 @@
 #include "services/common/guard.h"
 
 namespace hatchery {
+namespace {
+
+// As sysexits.h has it for what is worth another try: a job script runs the same command again.
+constexpr int kStoppedExit = 75;
+
+}  // namespace
 
 void SetAction(CLI::App* subcommand, std::function<Status()> action) {
   subcommand->callback([action = std::move(action)] {
@@ -15,13 +21,13 @@ void SetAction(CLI::App* subcommand, std::function<Status()> action) {
     std::fflush(stdout);
     if (status.ok()) return;
     std::fprintf(stderr, "hatchery: %s\n", status.message().c_str());
-    throw CLI::RuntimeError(1);
+    throw CLI::RuntimeError(status.code() == StatusCode::kCancelled ? kStoppedExit : 1);
   });
 }
 
 void AddBackendOptions(CLI::App& command, BackendOptions& options) {
-  command.add_option("--backend", options.name, "auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command.add_option("--backend", options.name, "auto, cpu, cuda or metal")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "metal"}));
   AddThreadsOption(command, options);
   command.add_option("--devices", options.devices, "CUDA devices, as in 0,1; all unless given");
 }
@@ -67,6 +73,7 @@ int Main(int argc, char** argv) {
   AddSubmitCommand(app);
   AddOnlineCommands(app);
   AddDoctorCommand(app);
+  AddHealthCommand(app);
   AddCompletionCommand(app);
   AddVersion(app);
   AddSelfDescription(app, ClientManual());

@@ -25,8 +25,9 @@ A token for the coordinator can be in HATCHERY_TOKEN instead of a file.)"},
 after some of its steps, initial.safetensors, if present, those that it started from.)"},
       {"EXIT STATUS",
        R"(0 if what was asked for was done, 1 if not, with one line on stderr that says what is wrong and
-what to do. 2 if the command line cannot be understood. doctor exits with 0 if
-no check is bad.)"},
+what to do. 2 if the command line cannot be understood. 75 if it was asked to stop (SIGINT, SIGTERM)
+before it was done: train goes on where it was when run again. doctor exits with 0 if
+no check is bad, health if the coordinator serves.)"},
       {"EXAMPLES",
        R"(Train here, prove the run, and let the model write:
 

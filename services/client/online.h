@@ -37,6 +37,7 @@ class Online {
   static StatusOr<Online> Open(const OnlineOptions& options);
 
   Stub& stub() { return *stub_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   bool tls() const { return tls_; }
   // The error of a call that ended with `status`.
   Status Explain(const grpc::Status& status) const;
@@ -59,10 +60,12 @@ class Online {
   Online(const OnlineOptions& options, const std::shared_ptr<grpc::Channel>& channel)
       : address_(options.coordinator),
         tls_(!options.tls_ca.empty()),
+        channel_(channel),
         stub_(v1::ClientService::NewStub(channel)) {}
 
   std::string address_;
   bool tls_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Stub> stub_;
 };
 

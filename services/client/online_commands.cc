@@ -8,6 +8,7 @@
 #include "services/client/online.h"
 #include "services/client/online_print.h"
 #include "services/common/cli_error.h"
+#include "services/common/state_json.h"
 
 namespace hatchery {
 namespace {

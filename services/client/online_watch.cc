@@ -13,8 +13,10 @@
 #include "services/client/job_view.h"
 #include "services/client/online.h"
 #include "services/client/online_print.h"
-#include "services/client/share_meter.h"
 #include "services/client/terminal.h"
+#include "services/common/share_meter.h"
+#include "services/common/state_json.h"
+#include "services/common/time_left.h"
 
 namespace hatchery {
 namespace {
@@ -29,6 +31,14 @@ int64_t UnixSeconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+// Adds what is newest of a step; keeps as many as a curve shows.
+void AddUpdate(const v1::JobUpdate& update, std::vector<v1::JobUpdate>& updates) {
+  if (!updates.empty() && updates.back().step() == update.step()) updates.pop_back();
+  updates.push_back(update);
+  if (updates.size() > 2 * kCurveSteps)
+    updates.erase(updates.begin(), updates.begin() + kCurveSteps);
 }
 
 // ---- Lines -------------------------------------------------------------------------------------
@@ -57,7 +67,9 @@ class Interrupt {
   std::jthread thread_;
 };
 
-std::string Line(const v1::JobState& job, const v1::JobUpdate& u) {
+// `updates`: the newest ones, the one to print last.
+std::string Line(const v1::JobState& job, const std::vector<v1::JobUpdate>& updates) {
+  const v1::JobUpdate& u = updates.back();
   char text[256];
   int at = std::snprintf(text, sizeof text, "step %u/%u  train %.3f", u.step(), u.steps(),
                          u.train_bits_per_byte());
@@ -73,7 +85,7 @@ std::string Line(const v1::JobState& job, const v1::JobUpdate& u) {
   now.set_step(u.step());
   if (u.state() != v1::JobState::RUNNING)
     add("  %s", StateName(u.state()).c_str());
-  else if (const auto left = SecondsLeft(now, {u}); left && *left > 0)
+  else if (const auto left = SecondsLeft(now, updates); left && *left > 0)
     add("  ETA %s", FormatDuration(*left).c_str());
   return text;
 }
@@ -82,8 +94,10 @@ StatusOr<v1::JobState> FollowInLines(Online& online, const v1::JobState& job, bo
                                      uint32_t seen) {
   const Interrupt interrupt;
   JobFeed feed;
+  std::vector<v1::JobUpdate> updates;
   feed.on_update = [&](const v1::JobUpdate& update) {
-    std::printf("%s\n", (json ? ToJson(update) : Line(job, update)).c_str());
+    AddUpdate(update, updates);
+    std::printf("%s\n", (json ? ToJson(update) : Line(job, updates)).c_str());
     std::fflush(stdout);
   };
   feed.on_note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
@@ -173,11 +187,7 @@ StatusOr<v1::JobState> FollowLive(Online& online, const v1::JobState& job,
     view.job.set_state(update.state());
     view.job.set_workers(update.workers());
     *view.job.mutable_latest() = update;
-    if (!view.updates.empty() && view.updates.back().step() == update.step())
-      view.updates.pop_back();
-    view.updates.push_back(update);
-    if (view.updates.size() > 2 * kCurveSteps)
-      view.updates.erase(view.updates.begin(), view.updates.begin() + kCurveSteps);
+    AddUpdate(update, view.updates);
   };
   feed.on_note = [&](const std::string& text) {
     std::lock_guard lock(mutex);

@@ -123,8 +123,10 @@ Status RunReplay(const Options& options) {
   if (!options.out.empty()) HATCHERY_RETURN_IF_ERROR(Write(options, job, *replica));
   HATCHERY_RETURN_IF_ERROR(CompareStored(run, stored, result.step, result.digest));
   if (!stored.empty() && stored.rbegin()->first > result.step)
-    return DataLoss(run.checkpoint_path(stored.rbegin()->first) + " lies beyond the journal, " +
-                    "which ends at step " + std::to_string(result.step));
+    return DataLoss(journal->path() + " has lost its end: it goes to step " +
+                    std::to_string(result.step) + ", and there is " +
+                    run.checkpoint_path(stored.rbegin()->first) +
+                    "; restore the journal from a copy, or train on: it is done anew from there");
   if (result.torn_tail)
     return DataLoss(journal->path() + " is cut short: an incomplete record of " +
                     std::to_string(journal->torn_bytes()) + " bytes follows step " +

@@ -1,10 +1,15 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/common/backend.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
 #include <numeric>
+#include <string_view>
 
 #include "cpu_fallback/cpu_replica.h"
 #include "kernels/gang.h"
+#include "metal/metal_replica.h"
 #include "services/common/memory.h"
 #if HATCHERY_HAS_CUDA
 #include "kernels/cuda/cuda_replica.h"
@@ -26,7 +31,33 @@ StatusOr<std::unique_ptr<Replica>> CreateCuda(const JobSpec&, DataView, int) {
 }
 #endif
 
+bool GpusAreDisabled() {
+  const char* text = std::getenv("HATCHERY_DISABLE_GPU");
+  return text != nullptr && *text != '\0' && std::string_view(text) != "0";
+}
+
+// OK if the backend exists and the environment allows it.
+Status CheckBackend(const BackendOptions& options) {
+  if (std::find(std::begin(kBackendNames), std::end(kBackendNames), options.name) ==
+      std::end(kBackendNames))
+    return InvalidArgument("unknown backend '" + options.name +
+                           "'; there are auto, cpu, cuda and metal");
+  if (!options.devices.empty() && (options.name == "cpu" || options.name == "metal"))
+    return InvalidArgument("--devices " + options.devices +
+                           " names CUDA devices, but the backend is " + options.name +
+                           "; leave out one of the two");
+  if (!GpusAreDisabled()) return {};
+  const std::string asked = !options.devices.empty() ? "--devices " + options.devices
+                            : options.name == "cuda" || options.name == "metal"
+                                ? "--backend " + options.name
+                                : "";
+  if (asked.empty()) return {};
+  return InvalidArgument(asked + " asks for a GPU, but HATCHERY_DISABLE_GPU is set; unset it, or " +
+                         "use --backend cpu");
+}
+
 std::vector<int> AllDevices() {
+  if (GpusAreDisabled()) return {};
   std::vector<int> devices(CudaDeviceCount());
   std::iota(devices.begin(), devices.end(), 0);
   return devices;
@@ -40,17 +71,13 @@ StatusOr<std::unique_ptr<Replica>> CreateOnDevices(const JobSpec& spec, DataView
 }  // namespace
 
 StatusOr<std::vector<int>> ChooseDevices(const BackendOptions& options) {
-  if (options.name != "auto" && options.name != "cpu" && options.name != "cuda")
-    return InvalidArgument("unknown backend '" + options.name + "'; there are auto, cpu and cuda");
+  HATCHERY_RETURN_IF_ERROR(CheckBackend(options));
   if (options.devices.empty()) {
-    if (options.name == "cpu") return std::vector<int>();
+    if (options.name == "cpu" || options.name == "metal") return std::vector<int>();
     // Where there is none, device 0's absence becomes an error that says so.
     if (options.name == "cuda" && CudaDeviceCount() == 0) return std::vector<int>{0};
     return AllDevices();
   }
-  if (options.name == "cpu")
-    return InvalidArgument("--devices " + options.devices +
-                           " names CUDA devices, but the backend is cpu; leave out one of the two");
   HATCHERY_ASSIGN_OR_RETURN(const auto devices, ParseDevices(options.devices));
   const int count = CudaDeviceCount();
   for (const int device : devices)
@@ -68,6 +95,8 @@ StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView d
   const bool divisible = !data.train.empty() || !data.held_out.empty();
   if (options.devices.empty() && !divisible && devices.size() > 1) devices = {devices[0]};
   if (!devices.empty()) return CreateOnDevices(spec, data, devices);
+  if (options.name == "metal" || (options.name == "auto" && !GpusAreDisabled() && MetalPresent()))
+    return CreateMetalReplica(spec, data);
   HATCHERY_RETURN_IF_ERROR(spec.Validate());
   const CpuMemory memory = CpuMemoryOf(spec, options.threads);
   if (divisible) {

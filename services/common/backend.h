@@ -11,20 +11,23 @@
 
 namespace hatchery {
 
+inline constexpr const char* kBackendNames[] = {"auto", "cpu", "cuda", "metal"};
+
 struct BackendOptions {
-  std::string name = "auto";  // "auto", "cpu", "cuda"
+  std::string name = "auto";  // one of kBackendNames
   unsigned threads = 0;       // of the CPU backend; 0: one a hardware thread
   std::string devices = {};   // of the CUDA backend: "0,2"; empty: all
 };
 
 // A replica at step 0 with initial weights, on the named backend; "auto" takes the fastest that is
-// built in and has a device. On several devices it is a gang of one member each. `data` may be
-// empty for replay, digest, and sampling; one device then does unless more are named.
+// built in and has a device. HATCHERY_DISABLE_GPU=1 in the environment makes that the CPU's, and an
+// error of a GPU asked for by name. On several devices it is a gang of one member each. `data` may
+// be empty for replay, digest, and sampling; one device then does unless more are named.
 StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView data,
                                                  const BackendOptions& options);
 
 // The CUDA devices that `options` come to, of those that this process can use: those named, else
-// all; none if the backend is the CPU's. An error names a device that does not exist.
+// all; none if the backend is another. An error names a device that does not exist.
 StatusOr<std::vector<int>> ChooseDevices(const BackendOptions& options);
 
 // Makes replicas, of whatever was chosen when this was made.

@@ -16,17 +16,21 @@ constexpr int kBusyMilliseconds = 5000;
 constexpr char kSchema[] =
     "PRAGMA journal_mode = WAL;"
     "PRAGMA synchronous = NORMAL;"
+    "BEGIN;"
     "CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, number INTEGER, name TEXT, state TEXT,"
     "  step INTEGER, body BLOB NOT NULL);"
     "CREATE TABLE IF NOT EXISTS workers (id TEXT PRIMARY KEY, name TEXT, backend TEXT,"
     "  pairs_done INTEGER, connected INTEGER, body BLOB NOT NULL);"
     "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, milliseconds INTEGER,"
     "  job TEXT, worker TEXT, step INTEGER, kind TEXT, message TEXT);"
-    "CREATE INDEX IF NOT EXISTS events_by_job ON events (job, number);";
+    "CREATE TABLE IF NOT EXISTS strikes (name TEXT PRIMARY KEY, count INTEGER);"
+    "CREATE INDEX IF NOT EXISTS events_by_job ON events (job, number);"
+    "COMMIT;";
 
 // Peers cause events: they may not fill the disk. Looked at every so often.
 constexpr int64_t kEventsKept = 500'000;
 constexpr uint32_t kEventsBetweenLooks = 1000;
+constexpr int64_t kNamesKept = 10'000;
 
 Status ErrorOf(sqlite3* database, const std::string& what) {
   const int code = sqlite3_errcode(database);
@@ -216,6 +220,23 @@ Status Catalogue::PutWorkers(const std::vector<v1::WorkerState>& workers) {
     if (status.ok() && worker.state() != "connected") status = PutWorker(worker);
   const Status ended = Execute(status.ok() ? "COMMIT" : "ROLLBACK");
   return status.ok() ? ended : status;
+}
+
+Status Catalogue::PutStrikes(const std::string& name, uint32_t count) {
+  Statement put(database_, "INSERT OR REPLACE INTO strikes VALUES (?1, ?2)");
+  HATCHERY_RETURN_IF_ERROR(put.Text(1, name).Number(2, count).Run("storing what " + name + " did"));
+  Statement prune(database_,
+                  "DELETE FROM strikes WHERE rowid <= (SELECT max(rowid) FROM strikes) - ?1");
+  return prune.Number(1, kNamesKept).Run("forgetting old names");
+}
+
+StatusOr<std::map<std::string, uint32_t>> Catalogue::Strikes() {
+  std::map<std::string, uint32_t> strikes;
+  Statement statement(database_, "SELECT name, count FROM strikes");
+  HATCHERY_RETURN_IF_ERROR(statement.Run("reading who was wrong before", [&] {
+    strikes[statement.TextAt(0)] = static_cast<uint32_t>(statement.NumberAt(1));
+  }));
+  return strikes;
 }
 
 StatusOr<std::vector<v1::WorkerState>> Catalogue::Workers(uint32_t most) {

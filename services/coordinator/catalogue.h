@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,10 @@ class Catalogue {
   Status PutWorker(const v1::WorkerState& worker);
   // The same for many, in one transaction.
   Status PutWorkers(const std::vector<v1::WorkerState>& workers);
+  // How often workers of that name were found wrong; the oldest names of a great many are
+  // forgotten.
+  Status PutStrikes(const std::string& name, uint32_t count);
+  StatusOr<std::map<std::string, uint32_t>> Strikes();
   // Every session that ever contributed, the newest `most`.
   StatusOr<std::vector<v1::WorkerState>> Workers(uint32_t most);
 

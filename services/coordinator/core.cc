@@ -7,7 +7,7 @@
 
 namespace hatchery::coordinator {
 
-Core::Core(CoreOptions options) : options_(std::move(options)) {}
+Core::Core(CoreOptions options) : options_(std::move(options)), strikes_(options_.strikes) {}
 
 Core::Actions Core::Take() {
   Drive();
@@ -117,6 +117,7 @@ Core::Actions Core::Tick(int64_t now) {
     for (const auto& [lease_id, lease] : run.work->leases)
       if (now_ > lease.deadline) expired.push_back(lease_id);
     for (const uint64_t lease_id : expired) ExpireLease(run, lease_id);
+    RecallAudits(run);
     DropHopelessAudits(run);
   }
   Drive();

@@ -11,7 +11,8 @@
 // the step. Work of a new step goes along with the commit of the one before, to those who reported
 // on that one; who is further behind, or reads nothing, gets some when it has caught up. A lease
 // that expires, fails or loses its worker goes back; one that takes twice as long as expected is
-// hedged to an idle worker. Whatever comes in twice is compared and ignored.
+// hedged to an idle worker. Who was late is the last to be lent more until it shows that it still
+// reads. Whatever comes in twice is compared and ignored.
 // A commit is announced only after the shell has said Appended.
 //
 // Digests: every worker votes for the digest of every step, when it is Ready and with every result.
@@ -20,12 +21,13 @@
 // votes differ, a strict majority of two or more stands; without one the referee decides: a replay
 // of the journal by the shell. A vote for an older step is compared with the journal's digest.
 //
-// Scores: a share of the accepted shards (CoreOptions::audit_share) is evaluated by a second worker
-// and compared; if they differ, the referee evaluates the shard too.
+// Scores: a share of the accepted shards (CoreOptions::audit_share), of pairs and of held-out
+// streams alike, is evaluated by a second worker and compared; if they differ, the referee
+// evaluates the shard too.
 //
 // Whoever is found wrong is quarantined: its results of the step are dropped and it loads the job
-// anew. The second time it is sent away. The referee failing, or refuting the journal, pauses the
-// job.
+// anew. The second time it is sent away, and its name stays out. The referee failing, or refuting
+// the journal, pauses the job.
 //
 // Checkpoints: one worker uploads, a second says its file's SHA-256; the file is believed if they
 // agree or the referee's replay gives the same bytes.
@@ -68,12 +70,12 @@ struct Append {
 struct LogEvent {
   v1::Event event;  // without its time
 };
-// Replay the job's journal to `step` and, if there is a shard, evaluate it there; then say
+// Replay the job's journal to `step` and, if there is a range, evaluate it there; then say
 // RefereeSaid.
 struct AskReferee {
   std::string job;
   uint32_t step = 0;
-  std::optional<Shard> shard;
+  std::optional<Range> range;
 };
 // The job's state changed: store it. `update` is set after a step: show it to watchers.
 struct JobChanged {
@@ -84,14 +86,19 @@ struct JobChanged {
 struct WorkerChanged {
   v1::WorkerState worker;
 };
-using Action =
-    std::variant<Send, CloseWorker, Append, AskReferee, LogEvent, JobChanged, WorkerChanged>;
+// A worker of this name was found wrong, so often by now: remember it (CoreOptions::strikes).
+struct Struck {
+  std::string name;
+  uint32_t count = 0;
+};
+using Action = std::variant<Send, CloseWorker, Append, AskReferee, LogEvent, JobChanged,
+                            WorkerChanged, Struck>;
 
 // What the referee found.
 struct Finding {
   std::string digest;             // of the replica at the step, 16 bytes
   std::string checkpoint_sha256;  // of its checkpoint's file, 32 bytes
-  PairPart part;                  // if a shard was asked for
+  Part part;                      // if a range was asked for
 };
 
 // ---- What the shell configures and loads -------------------------------------------------------
@@ -104,6 +111,7 @@ struct CoreOptions {
   double audit_share = 0;           // of the shards, [0, 1]
   uint32_t audit_seed = 0;          // which ones; must not be known to workers
   bool referee = true;              // the shell can replay
+  std::map<std::string, uint32_t> strikes;  // what the shell remembers of Struck
 };
 
 // A job as it is submitted, or found on disk at start-up.
@@ -121,6 +129,14 @@ struct JobRecord {
   bool final_checkpoint = false;
   bool damaged = false;  // its journal cannot be used; `reason` says why
   v1::JobUpdate latest;
+};
+
+// What the workers of the job that runs can do together. Looked at ten times a second, and when one
+// comes or goes.
+struct Strength {
+  uint32_t workers = 0;
+  // Of those whose speed is known, the mean; 0: of none.
+  double pairs_per_ms = 0, streams_per_ms = 0;
 };
 
 // Not thread-safe. `now` is in milliseconds of a clock that does not go back.
@@ -144,7 +160,7 @@ class Core {
   Actions Appended(int64_t now, const std::string& job);
   Actions AppendFailed(int64_t now, const std::string& job, const Status& status);
   Actions RefereeSaid(int64_t now, const std::string& job, uint32_t step,
-                      const std::optional<Shard>& shard, const StatusOr<Finding>& finding);
+                      const std::optional<Range>& range, const StatusOr<Finding>& finding);
   // An intact checkpoint of `step`, a file with that SHA-256 (32 bytes), was uploaded. Poll
   // CheckpointBelief until it is no longer kOpen.
   Actions CheckpointOffered(int64_t now, const std::string& job, uint32_t step,
@@ -178,6 +194,9 @@ class Core {
     int64_t rests_until = 0;                      // after a failure
     int64_t heard = 0;
     bool lagging = false;  // its votes come too late to wait for
+    // It was late with a lease, which went to another, and has not shown since that it reads what
+    // it is told: by a result or a newer step.
+    bool doubtful = false;
     uint64_t pairs_done = 0;
     int64_t connected_unix_seconds = 0;
   };
@@ -272,17 +291,10 @@ class Core {
   void Expel(const std::string& id, Status status);
 
   // core_leases.cc
-  // What the workers of the job that runs can do together. Looked at ten times a second, and when
-  // one comes or goes.
-  struct Strength {
-    uint32_t workers = 0;
-    // Of those whose speed is known, the mean; 0: of none.
-    double pairs_per_ms = 0, streams_per_ms = 0;
-  };
   const Strength& StrengthOf(const Run& run);
   void Lend(Run& run);
-  // Calls `visit` with the workers that can take more work now, in the order of their ids, until it
-  // says false.
+  // Calls `visit` with the workers that can take more work now, the doubtful ones last, in the
+  // order of their ids, until it says false.
   void ForHungry(const Run& run, const std::function<bool(const std::string&, Worker&)>& visit);
   bool Hungry(const Worker& worker, const Run& run) const;
   // Works, and has reported on this step or the one before.
@@ -297,6 +309,7 @@ class Core {
   void ForgetLease(Run& run, uint64_t lease_id);
   void ExpireLease(Run& run, uint64_t lease_id);
   void Revoke(const std::string& worker, uint64_t lease_id);
+  void Doubt(const std::string& worker);
 
   // core_agreement.cc: which replica is right.
   // Counts a worker's report of the present step's digest; may send the worker away.
@@ -311,18 +324,20 @@ class Core {
   bool AwaitsVotes(Run& run);
   // The digest stands: whoever voted otherwise is quarantined.
   void Uphold(Run& run, const std::string& digest, const std::string& by);
-  void Consult(Run& run, uint32_t step, std::optional<Shard> shard);
+  void Consult(Run& run, uint32_t step, std::optional<Range> range);
   void JudgeDigest(Run& run, uint32_t step, const Finding& finding);
   void Quarantine(const std::string& id, Run& run, const std::string& why);
 
   // core_audit.cc: second opinions on scores.
-  void ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::string& author);
+  void ConsiderAudit(Run& run, uint64_t lease_id, const Range& range, const std::string& author);
   bool FitToAudit(const Worker& worker, const Run& run) const;
   void LendAudits(Run& run);
+  // Takes audits back from those who are late, if others are free for them.
+  void RecallAudits(Run& run);
   void DropHopelessAudits(Run& run);
   void OnAuditResult(const std::string& id, Run& run, uint64_t lease_id, const v1::Result& result);
-  void DisputeShard(Run& run, Shard range, const std::string& other, PairPart part);
-  void JudgeShard(Run& run, uint32_t step, Shard range, const Finding& finding);
+  void DisputeShard(Run& run, const Range& range, const std::string& other, Part part);
+  void JudgeShard(Run& run, uint32_t step, const Range& range, const Finding& finding);
   void DropWorkOf(Run& run, const std::string& worker);
 
   // Ready for this job, whatever else it does.
@@ -348,6 +363,7 @@ class Core {
   std::set<std::string> hungry_;      // may be Hungry; all who are, are here
   std::optional<Strength> strength_;  // none: to be looked at anew
   static constexpr uint32_t kStrikesAllowed = 1;
+  static constexpr size_t kNamesKept = 10'000;
   std::map<std::string, uint32_t> strikes_;  // wrong answers, by the worker's name
   uint64_t next_age_ = 0;
   uint64_t next_lease_ = 1;

@@ -127,8 +127,12 @@ void Core::Quarantine(const std::string& id, Run& run, const std::string& why) {
   const auto at = workers_.find(id);
   if (at == workers_.end()) return;
   Worker& worker = at->second;
-  uint32_t& strikes = strikes_[worker.hello.name()];
-  if (++strikes > kStrikesAllowed) {
+  const std::string& name = worker.hello.name();
+  // Names are the workers' own: they may not fill our memory.
+  if (strikes_.size() >= kNamesKept && !strikes_.contains(name)) strikes_.erase(strikes_.begin());
+  const uint32_t strikes = ++strikes_[name];
+  actions_.push_back(Struck{name, strikes});
+  if (strikes > kStrikesAllowed) {
     Log(run.record.id, id, run.record.step, "expelled", why + "; it was wrong before");
     return Expel(id, FailedPrecondition("sent away after a second wrong answer: " + why +
                                         "; check this machine's memory and build, and start the "
@@ -141,10 +145,10 @@ void Core::Quarantine(const std::string& id, Run& run, const std::string& why) {
 
 // ---- The referee -------------------------------------------------------------------------------
 
-void Core::Consult(Run& run, uint32_t step, std::optional<Shard> shard) {
+void Core::Consult(Run& run, uint32_t step, std::optional<Range> range) {
   for (const AskReferee& inquiry : run.inquiries)
-    if (inquiry.step == step && inquiry.shard == shard) return;
-  const std::string what = shard ? Name(false, *shard) + " of step " + std::to_string(step)
+    if (inquiry.step == step && inquiry.range == range) return;
+  const std::string what = range ? Name(*range) + " of step " + std::to_string(step)
                                  : "the replica of step " + std::to_string(step);
   if (!options_.referee) {
     if (run.runnable())
@@ -154,25 +158,25 @@ void Core::Consult(Run& run, uint32_t step, std::optional<Shard> shard) {
     return;
   }
   Log(run.record.id, "", step, "referee_asked", "a replay of the journal decides on " + what);
-  run.inquiries.push_back({run.record.id, step, shard});
+  run.inquiries.push_back({run.record.id, step, range});
   actions_.push_back(run.inquiries.back());
 }
 
 Core::Actions Core::RefereeSaid(int64_t now, const std::string& job, uint32_t step,
-                                const std::optional<Shard>& shard,
+                                const std::optional<Range>& range,
                                 const StatusOr<Finding>& finding) {
   now_ = now;
   const auto at = runs_.find(job);
   if (at == runs_.end()) return Take();
   Run& run = at->second;
   std::erase_if(run.inquiries, [&](const AskReferee& inquiry) {
-    return inquiry.step == step && inquiry.shard == shard;
+    return inquiry.step == step && inquiry.range == range;
   });
   if (!finding.ok()) {
     Log(job, "", step, "referee_failed", finding.status().message());
     if (run.runnable()) PauseRun(run, "the referee: " + finding.status().message());
-  } else if (shard) {
-    JudgeShard(run, step, *shard, *finding);
+  } else if (range) {
+    JudgeShard(run, step, *range, *finding);
   } else {
     JudgeDigest(run, step, *finding);
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/core/philox.h"
+#include "services/common/job.h"
 #include "services/coordinator/core.h"
 #include "services/coordinator/core_internal.h"
 
@@ -17,7 +18,9 @@ constexpr int64_t kMostPatience = 4;  // a worker that misses its deadlines is n
 
 }  // namespace
 
-void Core::ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::string& author) {
+void Core::ConsiderAudit(Run& run, uint64_t lease_id, const Range& range,
+                         const std::string& author) {
+  if (range.held_out && !HasHeldOut(run.record.job)) return;  // it was for the digest alone
   const auto draw = core::Philox(
       {static_cast<uint32_t>(lease_id), static_cast<uint32_t>(lease_id >> 32), run.record.step, 0},
       options_.audit_seed);
@@ -26,8 +29,8 @@ void Core::ConsiderAudit(Run& run, uint64_t lease_id, Shard range, const std::st
     return entry.first != author && FitToAudit(entry.second, run);
   });
   if (alone) return;
-  Audit& audit = run.work->audits[range.begin];
-  audit.end = range.end;
+  Audit& audit = run.work->audits[{range.held_out, range.shard.begin}];
+  audit.range = range;
   audit.author = author;
 }
 
@@ -37,15 +40,37 @@ bool Core::FitToAudit(const Worker& worker, const Run& run) const {
 
 void Core::LendAudits(Run& run) {
   if (hungry_.empty()) return;
-  for (auto& [begin, audit] : run.work->audits) {
+  for (auto& [place, audit] : run.work->audits) {
     if (audit.state != Audit::State::kWanted) continue;
-    const Shard range{begin, audit.end};
     ForHungry(run, [&, &wanted = audit](const std::string& id, Worker& worker) {
       if (id == wanted.author || !FitToAudit(worker, run)) return true;
       wanted.state = Audit::State::kLent;
-      SendLease(id, worker, run, false, range, Purpose::kAudit);
+      SendLease(id, worker, run, wanted.range.held_out, wanted.range.shard, Purpose::kAudit);
       return false;
     });
+  }
+}
+
+void Core::RecallAudits(Run& run) {
+  std::vector<uint64_t> late;
+  for (const auto& [lease_id, lease] : run.work->leases)
+    if (lease.audit && now_ > lease.late) late.push_back(lease_id);
+  for (const uint64_t lease_id : late) {
+    const LeaseState lease = run.work->leases.at(lease_id);
+    const auto at = run.work->audits.find({lease.held_out, lease.range.begin});
+    if (at == run.work->audits.end() || at->second.state != Audit::State::kLent) continue;
+    Audit& audit = at->second;
+    bool another = false;
+    ForHungry(run, [&](const std::string& id, Worker& worker) {
+      another = id != audit.author && id != lease.worker && worker.leases.empty() &&
+                !worker.doubtful && FitToAudit(worker, run);
+      return !another;
+    });
+    if (!another) return;
+    Doubt(lease.worker);
+    Revoke(lease.worker, lease_id);
+    ForgetLease(run, lease_id);
+    --audit.attempts;  // it may still come to something
   }
 }
 
@@ -56,13 +81,13 @@ void Core::DropHopelessAudits(Run& run) {
     if (audit.state != Audit::State::kWanted) return false;
     if (audit.attempts >= kAttempts) {
       Log(run.record.id, audit.author, run.record.step, "audit_skipped",
-          "nobody gave a second opinion on " + Name(false, {entry.first, audit.end}));
+          "nobody gave a second opinion on " + Name(audit.range));
       return true;
     }
     for (const auto& [id, worker] : workers_)
       if (id != audit.author && FitToAudit(worker, run)) return false;
     Log(run.record.id, audit.author, run.record.step, "audit_skipped",
-        "nobody is there to give a second opinion on " + Name(false, {entry.first, audit.end}));
+        "nobody is there to give a second opinion on " + Name(audit.range));
     return true;
   });
 }
@@ -70,11 +95,13 @@ void Core::DropHopelessAudits(Run& run) {
 void Core::OnAuditResult(const std::string& id, Run& run, uint64_t lease_id,
                          const v1::Result& result) {
   StepWork& work = *run.work;
-  const Shard range = work.leases.at(lease_id).range;
-  const auto audit = work.audits.find(range.begin);
+  const LeaseState& lease = work.leases.at(lease_id);
+  const Range range{lease.held_out, lease.range};
+  const StepWork::Place place{lease.held_out, lease.range.begin};
+  const auto audit = work.audits.find(place);
   const bool open = audit != work.audits.end() && audit->second.state == Audit::State::kLent;
-  PairPart part = PartOf(result.scores(), run.record.spec.fitness);
-  const bool same = open && part == work.pair_parts.at(range.begin);
+  Part part = PartOf(lease, result, run.record.spec.fitness);
+  const bool same = open && part == work.parts.at(place);
   if (same) {
     work.audits.erase(audit);
     ++run.shards_audited;
@@ -85,33 +112,35 @@ void Core::OnAuditResult(const std::string& id, Run& run, uint64_t lease_id,
   if (run.work) ForgetLease(run, lease_id);
 }
 
-void Core::DisputeShard(Run& run, Shard range, const std::string& other, PairPart part) {
-  Audit& audit = run.work->audits[range.begin];
+void Core::DisputeShard(Run& run, const Range& range, const std::string& other, Part part) {
+  const StepWork::Place place{range.held_out, range.shard.begin};
+  Audit& audit = run.work->audits[place];
   if (audit.state == Audit::State::kWithReferee) return;
   audit.state = Audit::State::kWithReferee;
-  audit.end = range.end;
-  audit.author = run.work->authors.at(range.begin);
+  audit.range = range;
+  audit.author = run.work->authors.at(place);
   audit.auditor = other;
   audit.other = std::move(part);
   ++run.shards_disputed;
   ++tally_.shards_disputed;
   Log(run.record.id, other, run.record.step, "shard_disputed",
-      "its result for " + Name(false, range) + " differs from that of " + audit.author);
+      "its result for " + Name(range) + " differs from that of " + audit.author);
   Consult(run, run.record.step, range);
 }
 
-void Core::JudgeShard(Run& run, uint32_t step, Shard range, const Finding& finding) {
+void Core::JudgeShard(Run& run, uint32_t step, const Range& range, const Finding& finding) {
   if (!run.work || step != run.record.step) return;
-  const auto at = run.work->audits.find(range.begin);
+  const StepWork::Place place{range.held_out, range.shard.begin};
+  const auto at = run.work->audits.find(place);
   if (at == run.work->audits.end() || at->second.state != Audit::State::kWithReferee) return;
   const Audit audit = std::move(at->second);
-  const bool author_lied = !(run.work->pair_parts.at(range.begin) == finding.part);
+  const bool author_lied = !(run.work->parts.at(place) == finding.part);
   const bool auditor_lied = !(audit.other == finding.part);
   run.work->audits.erase(at);
   ++run.shards_audited;
   ++tally_.shards_audited;
-  const std::string why = "its scores for " + Name(false, range) + " of step " +
-                          std::to_string(step) + " are not those that the referee computed";
+  const std::string why = "its scores for " + Name(range) + " of step " + std::to_string(step) +
+                          " are not those that the referee computed";
   const auto convict = [&](const std::string& worker) {
     if (!run.work) return;
     DropWorkOf(run, worker);
@@ -124,7 +153,7 @@ void Core::JudgeShard(Run& run, uint32_t step, Shard range, const Finding& findi
 void Core::DropWorkOf(Run& run, const std::string& worker) {
   std::vector<uint64_t> audits;
   for (const auto& [lease_id, lease] : run.work->leases) {
-    const auto author = run.work->authors.find(lease.range.begin);
+    const auto author = run.work->authors.find({lease.held_out, lease.range.begin});
     if (lease.audit && author != run.work->authors.end() && author->second == worker)
       audits.push_back(lease_id);
   }
@@ -132,7 +161,7 @@ void Core::DropWorkOf(Run& run, const std::string& worker) {
     Revoke(run.work->leases.at(lease_id).worker, lease_id);
     ForgetLease(run, lease_id);
   }
-  run.work->DropPairsOf(worker);
+  run.work->DropPartsOf(worker);
 }
 
 }  // namespace hatchery::coordinator

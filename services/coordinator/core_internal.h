@@ -32,8 +32,10 @@ inline std::string Name(bool held_out, Shard range) {
          std::to_string(range.end) + ")";
 }
 
-inline PairPart PartOf(const v1::ShardScores& scores, FitnessRule rule) {
-  PairPart part;
+inline std::string Name(const Range& range) { return Name(range.held_out, range.shard); }
+
+inline Part PartOf(const v1::ShardScores& scores, FitnessRule rule) {
+  Part part;
   part.end = scores.end();
   part.trits = scores.trits();
   part.scores.assign(scores.scores().begin(), scores.scores().end());
@@ -41,6 +43,20 @@ inline PairPart PartOf(const v1::ShardScores& scores, FitnessRule rule) {
   if (rule == FitnessRule::kNormalized)  // the scores tell it themselves
     part.score_sum = std::accumulate(part.scores.begin(), part.scores.end(), int64_t{0});
   return part;
+}
+
+// Of held-out streams up to `end`.
+inline Part PartOf(uint32_t end, const HeldOutSums& sums) {
+  Part part;
+  part.end = end;
+  part.sums = sums;
+  return part;
+}
+
+// `result` must be what the lease asked for.
+inline Part PartOf(const LeaseState& lease, const v1::Result& result, FitnessRule rule) {
+  return lease.held_out ? PartOf(lease.range.end, HeldOutFromProto(result.held_out()))
+                        : PartOf(result.scores(), rule);
 }
 
 }  // namespace hatchery::coordinator

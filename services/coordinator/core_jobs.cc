@@ -137,7 +137,7 @@ void Core::FinishStep(Run& run) {
   const auto digest = DigestFromBytes(run.work->digest);
   assert(digest.ok());
   std::optional<HeldOutSums> held_out;
-  if (!run.work->stream_parts.empty() && HasHeldOut(job)) held_out = run.work->HeldOutTotal();
+  if (HasHeldOut(job)) held_out = run.work->HeldOutTotal();
   if (step >= job.steps()) {
     run.pending = ClosingRecord{step, *digest, held_out};
   } else {
@@ -147,7 +147,7 @@ void Core::FinishStep(Run& run) {
     record.held_out = held_out;
     std::vector<uint8_t> trits;
     std::vector<int32_t> scores;
-    for (const auto& [begin, part] : run.work->pair_parts) {
+    for (const auto& [place, part] : run.work->parts) {
       trits.insert(trits.end(), part.trits.begin(), part.trits.end());
       scores.insert(scores.end(), part.scores.begin(), part.scores.end());
       record.score_sum += part.score_sum;
@@ -195,12 +195,10 @@ Core::Actions Core::Appended(int64_t now, const std::string& job) {
 void Core::Announce(Run& run, const CommitRecord& record) {
   ++run.record.step;
   UpdateProgress(run, record);
-  for (const auto& [id, worker] : workers_) {
-    if (worker.job != run.record.id) continue;
-    v1::CoordinatorMessage message;
-    *message.mutable_commit() = CommitToProto(record.commit, record.digest_before);
-    Say(id, std::move(message));
-  }
+  v1::CoordinatorMessage message;
+  *message.mutable_commit() = CommitToProto(record.commit, record.digest_before);
+  for (const auto& [id, worker] : workers_)
+    if (worker.job == run.record.id) Say(id, message);
   const uint32_t every = run.record.job.checkpoint_every();
   if (every != 0 && run.record.step % every == 0 && run.record.step < run.record.job.steps())
     run.checkpoint_due = true;

@@ -32,7 +32,7 @@ uint32_t RoundUp(double value, uint32_t multiple, uint32_t most) {
 
 }  // namespace
 
-const Core::Strength& Core::StrengthOf(const Run& run) {
+const Strength& Core::StrengthOf(const Run& run) {
   if (strength_) return *strength_;
   Strength& all = strength_.emplace();
   uint32_t pairs_known = 0, streams_known = 0;
@@ -71,7 +71,7 @@ void Core::Lend(Run& run) {
 void Core::Hedge(Run& run) {
   if (!run.work || run.pending || run.work->disputed() || run.work->HasFree()) return;
   ForHungry(run, [&](const std::string& id, Worker& worker) {
-    if (!worker.leases.empty()) return true;
+    if (!worker.leases.empty() || worker.doubtful) return true;
     const uint64_t overdue = run.work->MostOverdue(now_, id);
     if (overdue == 0) return true;
     const LeaseState& lease = run.work->leases.at(overdue);
@@ -82,14 +82,21 @@ void Core::Hedge(Run& run) {
 
 void Core::ForHungry(const Run& run,
                      const std::function<bool(const std::string&, Worker&)>& visit) {
-  for (auto at = hungry_.begin(); at != hungry_.end();) {
-    const auto worker = workers_.find(*at);
-    if (worker == workers_.end() || !Hungry(worker->second, run)) {
-      at = hungry_.erase(at);
-      continue;
+  for (const bool doubtful : {false, true}) {
+    for (auto at = hungry_.begin(); at != hungry_.end();) {
+      const auto worker = workers_.find(*at);
+      if (worker == workers_.end() || !Hungry(worker->second, run)) {
+        at = hungry_.erase(at);
+        continue;
+      }
+      const std::string& id = *at++;
+      if (worker->second.doubtful == doubtful && !visit(id, worker->second)) return;
     }
-    if (!visit(*at++, worker->second)) return;
   }
+}
+
+void Core::Doubt(const std::string& worker) {
+  if (const auto at = workers_.find(worker); at != workers_.end()) at->second.doubtful = true;
 }
 
 bool Core::Abreast(const Worker& worker, const Run& run) const {
@@ -173,6 +180,7 @@ void Core::ExpireLease(Run& run, uint64_t lease_id) {
   if (const auto holder = workers_.find(lease.worker); holder != workers_.end())
     holder->second.patience = std::min<int64_t>(holder->second.patience * 2, 1024);
   ++tally_.shards_expired;
+  Doubt(lease.worker);
   Revoke(lease.worker, lease_id);
   ForgetLease(run, lease_id);
 }

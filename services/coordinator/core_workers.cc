@@ -128,6 +128,7 @@ void Core::OnKnownAnswer(const std::string& id, Worker& worker, const v1::KnownA
 
 // Words may overtake each other.
 void Core::Reported(const std::string& id, Worker& worker, uint32_t step) {
+  if (step > worker.step) worker.doubtful = false;
   worker.step = std::max(worker.step, step);
   hungry_.insert(id);
 }
@@ -202,6 +203,7 @@ void Core::OnResult(const std::string& id, Worker& worker, const v1::Result& res
   if (result.digest().size() != 16)
     return Expel(id, InvalidArgument("a result's digest has 16 bytes, not " +
                                      std::to_string(result.digest().size())));
+  worker.doubtful = false;
   if (result.step() < run.record.step || !run.work) return;  // late
   const auto lease = run.work->leases.find(result.lease_id());
   if (lease == run.work->leases.end()) return CompareLate(id, run, result);
@@ -267,15 +269,16 @@ Status Core::CheckResult(const Run& run, const LeaseState& lease, const v1::Resu
   return {};
 }
 
-// A second result for a range that is done: it must have the same bytes.
+// A second result for a range that is done: it must have the same bytes. Held-out sums do not say
+// of which streams they are; without their lease they cannot be compared.
 void Core::CompareLate(const std::string& id, Run& run, const v1::Result& result) {
   if (!result.has_scores() || run.pending || result.digest() != run.work->digest) return;
   const uint32_t begin = result.scores().begin();
-  const auto part = run.work->pair_parts.find(begin);
-  if (part == run.work->pair_parts.end() || part->second.end != result.scores().end()) return;
-  PairPart other = PartOf(result.scores(), run.record.spec.fitness);
-  if (other == part->second || run.work->authors.at(begin) == id) return;
-  DisputeShard(run, {begin, part->second.end}, id, std::move(other));
+  const auto part = run.work->parts.find({false, begin});
+  if (part == run.work->parts.end() || part->second.end != result.scores().end()) return;
+  Part other = PartOf(result.scores(), run.record.spec.fitness);
+  if (other == part->second || run.work->authors.at({false, begin}) == id) return;
+  DisputeShard(run, {false, {begin, part->second.end}}, id, std::move(other));
 }
 
 void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
@@ -285,12 +288,9 @@ void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
   const LeaseState lease = work.leases.at(lease_id);
   ++tally_.shards_completed;
   run.marks.last_score = now_;
-  if (lease.held_out) {
-    work.AcceptStreams(lease.range.begin, {lease.range.end, HeldOutFromProto(result.held_out())});
-  } else {
-    work.AcceptPairs(lease.range.begin, PartOf(result.scores(), run.record.spec.fitness), id);
-    worker.pairs_done += lease.range.pairs();
-  }
+  work.Accept({lease.held_out, lease.range.begin}, PartOf(lease, result, run.record.spec.fitness),
+              id);
+  if (!lease.held_out) worker.pairs_done += lease.range.pairs();
   const double ms = std::isfinite(result.seconds()) ? result.seconds() * 1000 : 0;
   const double speed = lease.range.pairs() / std::clamp(ms, 0.01, 3.6e6);
   double& known = lease.held_out ? worker.streams_per_ms : worker.pairs_per_ms;
@@ -298,10 +298,12 @@ void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
   worker.patience = 1;
   worker.failures = 0;
   for (const uint64_t other : work.LeasesOn(lease.held_out, lease.range)) {
-    if (other != lease_id) Revoke(work.leases.at(other).worker, other);
+    const LeaseState& loser = work.leases.at(other);
+    if (other != lease_id && now_ > loser.late) Doubt(loser.worker);
+    if (other != lease_id) Revoke(loser.worker, other);
     ForgetLease(run, other);
   }
-  if (!lease.held_out) ConsiderAudit(run, lease_id, lease.range, id);
+  ConsiderAudit(run, lease_id, {lease.held_out, lease.range}, id);
 }
 
 // ---- Leaving -----------------------------------------------------------------------------------

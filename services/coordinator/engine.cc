@@ -5,11 +5,13 @@
 #include <charconv>
 #include <chrono>
 #include <random>
+#include <utility>
 
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/common/log.h"
+#include "services/common/run_events.h"
 #include "services/common/sha256.h"
 #include "services/coordinator/event_log.h"
 #include "services/coordinator/known_answer.h"
@@ -25,15 +27,10 @@ constexpr milliseconds kNewsWait{500};
 constexpr int kTicksBetweenWorkerRecords = 50;
 constexpr size_t kUnsavedKept = 1000;
 constexpr size_t kLongestEvent = 1024;  // bytes of its text
-constexpr uint32_t kListed = 10000;     // events or past workers in one answer
+constexpr uint32_t kListed = 10000;     // past workers in one answer
 
 int64_t Now() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<milliseconds>(now).count();
-}
-
-int64_t UnixMilliseconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<milliseconds>(now).count();
 }
 
@@ -51,6 +48,7 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store,
   core.audit_share = options.audit_share;
   core.audit_seed = std::random_device()();  // no worker can foresee which shards are audited
   core.referee = options.referee.has_value();
+  HATCHERY_ASSIGN_OR_RETURN(core.strikes, catalogue->Strikes());
   std::unique_ptr<Engine> engine(
       new Engine(std::move(store), std::move(catalogue), std::move(core), options));
   {
@@ -184,8 +182,8 @@ StatusOr<v1::JobState> Engine::Change(StatusOr<Core::Actions> (Core::*change)(in
                                                                               const std::string&),
                                       const std::string& job) {
   std::lock_guard lock(mutex_);
-  HATCHERY_ASSIGN_OR_RETURN(const Core::Actions actions, (core_.*change)(Now(), job));
-  Do(actions);
+  HATCHERY_ASSIGN_OR_RETURN(Core::Actions actions, (core_.*change)(Now(), job));
+  Do(std::move(actions));
   return *core_.Job(job);
 }
 
@@ -207,11 +205,33 @@ std::vector<v1::JobState> Engine::Jobs() const {
   return core_.Jobs();
 }
 
-StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job) const {
+StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job, uint32_t most) const {
   std::lock_guard lock(mutex_);
   if (!job.empty() && !core_.Job(job))
     return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
-  return catalogue_->Events(job, kListed);
+  return catalogue_->Events(job, most);
+}
+
+Engine::Glance Engine::LookAround(uint64_t events_seen, uint32_t most_events) const {
+  std::lock_guard lock(mutex_);
+  Glance glance{core_.Jobs(), core_.Workers(), {}, 0};
+  for (const auto& [kind, count] : events_) glance.events_so_far += count;
+  const uint64_t fresh = glance.events_so_far - std::min(events_seen, glance.events_so_far);
+  if (fresh == 0) return glance;
+  auto events =
+      catalogue_->Events("", static_cast<uint32_t>(std::min<uint64_t>(fresh, most_events)));
+  if (events.ok()) glance.events = std::move(*events);
+  return glance;
+}
+
+StatusOr<Curve> Engine::CurveOf(const std::string& job, uint32_t from, uint32_t to,
+                                uint32_t most) const {
+  std::lock_guard lock(mutex_);
+  if (!core_.JobStateOf(job))
+    return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  const auto found = updates_.find(job);
+  if (found == updates_.end()) return Curve();
+  return coordinator::CurveOf(found->second, from, to, most);
 }
 
 Engine::Overview Engine::Watch(size_t jobs) const {
@@ -268,7 +288,15 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
   lock.lock();
   if (!stored.ok()) return fail(stored);
   Do(core_.CheckpointStored(Now(), job, step));
+  const CheckpointListener listener = on_checkpoint_;
+  lock.unlock();
+  if (listener) listener(job);
   return {};
+}
+
+void Engine::OnCheckpoint(CheckpointListener listener) {
+  std::lock_guard lock(mutex_);
+  on_checkpoint_ = std::move(listener);
 }
 
 void Engine::MeasureWeights(const std::string& job, const Checkpoint& checkpoint) {
@@ -283,13 +311,17 @@ void Engine::MeasureWeights(const std::string& job, const Checkpoint& checkpoint
 
 // ---- What the core says ------------------------------------------------------------------------
 
-void Engine::Do(const Core::Actions& actions) {
-  for (const Action& action : actions) std::visit([this](const auto& a) { Do(a); }, action);
+void Engine::Do(Core::Actions actions) {
+  for (Action& action : actions) std::visit([this](auto& a) { Do(a); }, action);
+  // A stream that was closed meanwhile still lives: its Disconnected waits for mutex_.
+  for (WorkerStream* stream : std::exchange(unflushed_, {})) stream->Flush();
 }
 
-void Engine::Do(const Send& action) {
+void Engine::Do(Send& action) {
   const auto found = streams_.find(action.worker);
-  if (found != streams_.end()) found->second->Send(action.message);
+  if (found == streams_.end()) return;
+  found->second->Send(std::move(action.message));
+  unflushed_.push_back(found->second);
 }
 
 void Engine::Do(const CloseWorker& action) {
@@ -336,6 +368,7 @@ void Engine::SaveEvents() {
 void Engine::Do(const JobChanged& action) {
   const auto state = core_.Job(action.job);
   if (!state) return;
+  if (state->state() != v1::JobState::RUNNING) store_->StopClock(action.job);
   if (action.stepped) {
     std::vector<v1::JobUpdate>& updates = updates_[action.job];
     // The end of a job comes as updates of its last step.
@@ -348,6 +381,10 @@ void Engine::Do(const JobChanged& action) {
 }
 
 void Engine::Do(const WorkerChanged& action) { Complain(catalogue_->PutWorker(action.worker)); }
+
+void Engine::Do(const Struck& action) {
+  Complain(catalogue_->PutStrikes(action.name, action.count));
+}
 
 void Engine::Complain(const Status& status) {
   if (!status.ok()) WriteLog({LogLevel::kError, "catalogue_failed", status.message()});
@@ -378,7 +415,7 @@ void Engine::Arbitrate(std::stop_token stop) {
     const StatusOr<Finding> finding = referee_.Judge(question, stop);
     lock.lock();
     if (stopping_) return;
-    Do(core_.RefereeSaid(Now(), question.job, question.step, question.shard, finding));
+    Do(core_.RefereeSaid(Now(), question.job, question.step, question.range, finding));
   }
 }
 

@@ -17,6 +17,7 @@
 
 #include "services/coordinator/catalogue.h"
 #include "services/coordinator/core.h"
+#include "services/coordinator/curve.h"
 #include "services/coordinator/job_store.h"
 #include "services/coordinator/referee.h"
 #include "services/coordinator/weight_figures.h"
@@ -27,7 +28,10 @@ namespace hatchery::coordinator {
 class WorkerStream {
  public:
   virtual ~WorkerStream() = default;
-  virtual void Send(const v1::CoordinatorMessage& message) = 0;
+  // Puts the message into the stream's queue. Flush follows, so that what is said to a worker at
+  // one time goes to the network in one piece.
+  virtual void Send(v1::CoordinatorMessage message) = 0;
+  virtual void Flush() = 0;
   // Ends the stream after what was sent before.
   virtual void Close(const Status& reason) = 0;
 };
@@ -66,12 +70,27 @@ class Engine {
   std::vector<v1::JobState> Jobs() const;
   // Those connected, and unless `connected_only` those that were, newest last.
   StatusOr<std::vector<v1::WorkerState>> Workers(bool connected_only) const;
-  StatusOr<std::vector<v1::Event>> Events(const std::string& job) const;
+  // Oldest first, the newest `most` (by default ten thousand); an empty id: all jobs' and the
+  // coordinator's own.
+  StatusOr<std::vector<v1::Event>> Events(const std::string& job, uint32_t most = 10'000) const;
+
+  // How things stand at one moment: all jobs, the connected workers, and the events since the
+  // `events_seen`-th, but no more than the newest `most_events`.
+  struct Glance {
+    std::vector<v1::JobState> jobs;
+    std::vector<v1::WorkerState> workers;
+    std::vector<v1::Event> events;
+    uint64_t events_so_far = 0;  // since the start
+  };
+  Glance LookAround(uint64_t events_seen, uint32_t most_events) const;
+
+  // Of the job's steps in (from, to], no more than about `most` (curve.h).
+  StatusOr<Curve> CurveOf(const std::string& job, uint32_t from, uint32_t to, uint32_t most) const;
 
   // What is shown to those who watch, with the states of at most `jobs` jobs.
   struct Overview {
     Figures figures;
-    std::map<std::string, uint64_t> events;         // since the start, by kind
+    std::map<std::string, uint64_t> events;        // since the start, by kind
     std::map<std::string, WeightFigures> weights;  // by job: of its newest checkpoint
   };
   Overview Watch(size_t jobs) const;
@@ -88,6 +107,10 @@ class Engine {
   // it, or until `given_up`, then stores it.
   Status OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,
                          const std::function<bool()>& given_up);
+  // `listener` hears of every job that has a new checkpoint stored, without locks held. It must
+  // return at once and live as long as calls of OfferCheckpoint.
+  using CheckpointListener = std::function<void(const std::string& job)>;
+  void OnCheckpoint(CheckpointListener listener);
 
  private:
   Engine(std::unique_ptr<JobStore> store, std::unique_ptr<Catalogue> catalogue, CoreOptions core,
@@ -104,14 +127,15 @@ class Engine {
                                 const std::string& job);
 
   // With mutex_ held:
-  void Do(const Core::Actions& actions);
-  void Do(const Send& action);
+  void Do(Core::Actions actions);
+  void Do(Send& action);
   void Do(const CloseWorker& action);
   void Do(const Append& action);
   void Do(const AskReferee& action);
   void Do(const LogEvent& action);
   void Do(const JobChanged& action);
   void Do(const WorkerChanged& action);
+  void Do(const Struck& action);
   void SaveEvents();
   // Without mutex_. Compares a checkpoint with the one before it.
   void MeasureWeights(const std::string& job, const Checkpoint& checkpoint);
@@ -133,6 +157,7 @@ class Engine {
   const std::unique_ptr<Catalogue> catalogue_;
   Core core_;
   std::map<std::string, WorkerStream*> streams_;
+  std::vector<WorkerStream*> unflushed_;  // of the actions that are being done
   std::map<std::string, std::vector<v1::JobUpdate>> updates_;
   std::deque<Append> appends_;
   std::deque<AskReferee> questions_;
@@ -140,6 +165,7 @@ class Engine {
   std::deque<v1::Event> unsaved_;
   std::map<std::string, uint64_t> events_;  // counted by kind
   std::map<std::string, WeightFigures> weights_;
+  CheckpointListener on_checkpoint_;
   uint64_t next_worker_ = 1;
   bool stopping_ = false;
 

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "kernels/model.h"
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/run_events.h"
 #include "services/coordinator/progress.h"
 
 namespace hatchery::coordinator {
@@ -22,8 +24,9 @@ uint64_t NumberOf(const std::string& id) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<JobStore>> JobStore::Open(Disk& disk, const std::string& directory) {
-  std::unique_ptr<JobStore> store(new JobStore(disk, directory));
+StatusOr<std::unique_ptr<JobStore>> JobStore::Open(Disk& disk, const std::string& directory,
+                                                   Clock clock) {
+  std::unique_ptr<JobStore> store(new JobStore(disk, directory, std::move(clock)));
   for (const char* part : {"", "/files", "/jobs"})
     HATCHERY_RETURN_IF_ERROR(disk.CreateDirectory(directory + part));
   HATCHERY_ASSIGN_OR_RETURN(store->lock_, disk.Lock(directory, "coordinator"));
@@ -128,17 +131,52 @@ Status JobStore::Append(const std::string& job_id,
   const uint64_t before = writer->bytes();
   // A failed Sync leaves open whether the record reached the file; if it did, it is not written
   // again.
-  Status status;
-  if (last != wanted)
+  // A note goes before it, so that it stays the last one.
+  const auto note = DueNote(job_id, std::holds_alternative<ClosingRecord>(record));
+  Status status = note ? writer->Append(*note) : Status();
+  if (status.ok() && last != wanted)
     status = std::visit([writer](const auto& r) { return writer->Append(r); }, record);
   if (status.ok()) status = writer->Sync();
   if (status.ok()) {
     appended_bytes_ += writer->bytes() - before;
+    if (const auto* commit = std::get_if<CommitRecord>(&record))
+      NoteTime(job_id, commit->commit.step + 1);
   } else {
     std::lock_guard lock(mutex_);
     writers_[job_id].reset();
   }
   return status;
+}
+
+std::optional<EventRecord> JobStore::DueNote(const std::string& job_id, bool closing) {
+  std::lock_guard lock(mutex_);
+  TimeNotes& notes = times_[job_id];
+  if (!notes.reached) return {};
+  const int64_t at = notes.reached->unix_milliseconds;
+  const std::chrono::milliseconds since_note(at - notes.noted), since_start(at - notes.started);
+  if (!closing && since_note < TimeBetweenMarks(since_start)) return {};
+  notes.noted = at;
+  return std::exchange(notes.reached, std::nullopt);
+}
+
+void JobStore::NoteTime(const std::string& job_id, uint32_t step) {
+  if (!clock_) return;
+  std::lock_guard lock(mutex_);
+  TimeNotes& notes = times_[job_id];
+  EventRecord note{clock_(), step, kTimeEvent, ""};
+  if (notes.started == 0) {
+    // The first steps after a stop are not timed: nobody knows when workers began them.
+    note.kind = step == 1 ? kStartedEvent : kResumedEvent;
+    notes.started = note.unix_milliseconds;
+  } else if (notes.reached && notes.reached->kind != kTimeEvent) {
+    return;  // that one is to be written first
+  }
+  notes.reached = note;
+}
+
+void JobStore::StopClock(const std::string& job_id) {
+  std::lock_guard lock(mutex_);
+  times_.erase(job_id);
 }
 
 }  // namespace hatchery::coordinator

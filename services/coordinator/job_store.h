@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,8 +35,13 @@ struct JobHistory {
 // job is used by one thread at a time.
 class JobStore {
  public:
-  // Takes the directory's lock: one coordinator a directory.
-  static StatusOr<std::unique_ptr<JobStore>> Open(Disk& disk, const std::string& directory);
+  // Milliseconds since 1970 UTC.
+  using Clock = std::function<int64_t()>;
+
+  // Takes the directory's lock: one coordinator a directory. With a clock, journals hold notes of
+  // the time (services/common/run_events.h).
+  static StatusOr<std::unique_ptr<JobStore>> Open(Disk& disk, const std::string& directory,
+                                                  Clock clock = {});
 
   const FileStore& files() const { return files_; }
   const std::string& directory() const { return directory_; }
@@ -54,12 +60,27 @@ class JobStore {
   StatusOr<core::Digest> Create(const std::string& job_id, const v1::Job& job);
   // Reads the job's journal and opens it for appending.
   StatusOr<JobHistory> Recover(const std::string& job_id);
-  // Appends and syncs. After an error the journal is as before, and the next Append opens it anew.
+  // Appends and syncs. After an error the journal is as before, but for notes of the time, and the
+  // next Append opens it anew.
   Status Append(const std::string& job_id, const std::variant<CommitRecord, ClosingRecord>& record);
+  // The job does not run now: the time until its next commit tells nothing of its speed.
+  void StopClock(const std::string& job_id);
 
  private:
-  JobStore(Disk& disk, std::string directory)
-      : disk_(&disk), directory_(std::move(directory)), files_(directory_ + "/files") {}
+  // When a job's steps were reached, since its clock was last stopped.
+  struct TimeNotes {
+    int64_t started = 0, noted = 0;      // by the clock: the first step, and the newest one written
+    std::optional<EventRecord> reached;  // the newest step, unless it is written
+  };
+
+  JobStore(Disk& disk, std::string directory, Clock clock)
+      : disk_(&disk),
+        directory_(std::move(directory)),
+        files_(directory_ + "/files"),
+        clock_(std::move(clock)) {}
+  // The note that is to precede the next record: not every step's, but the last one's.
+  std::optional<EventRecord> DueNote(const std::string& job_id, bool closing);
+  void NoteTime(const std::string& job_id, uint32_t step);
   // Opens the journal if it is not open; `last` is then its last record.
   StatusOr<JournalWriter*> Writer(const std::string& job_id, std::optional<JournalRecord>& last);
   // Of the weights that the job starts from; if it names a file of them, its bytes too.
@@ -68,10 +89,12 @@ class JobStore {
   Disk* disk_;
   std::string directory_;
   FileStore files_;
+  Clock clock_;
   std::unique_ptr<DirectoryLock> lock_;
   std::atomic<uint64_t> appended_bytes_ = 0;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<JournalWriter>> writers_;
+  std::map<std::string, TimeNotes> times_;
 };
 
 }  // namespace hatchery::coordinator

@@ -11,12 +11,15 @@
 #include "services/common/file_limit.h"
 #include "services/common/guard.h"
 #include "services/common/log.h"
+#include "services/common/run_events.h"
+#include "services/coordinator/authenticator.h"
 #include "services/coordinator/client_service.h"
 #include "services/coordinator/engine.h"
 #include "services/coordinator/limits.h"
 #include "services/coordinator/listener.h"
 #include "services/coordinator/manual.h"
 #include "services/coordinator/metrics.h"
+#include "services/coordinator/page_server.h"
 #include "services/coordinator/worker_service.h"
 
 namespace hatchery::coordinator {
@@ -27,6 +30,7 @@ struct Options {
   Limits limits;
   LogOptions log;
   MetricsOptions metrics;
+  PageOptions page;
   std::string data_dir;
   uint32_t heartbeat_seconds = 5;
   double audit_share = 0.01;
@@ -46,6 +50,13 @@ EngineOptions EngineOptionsFrom(const Options& options) {
   return engine;
 }
 
+StatusOr<std::optional<Tokens>> ReadTokensOf(const ListenOptions& options) {
+  if (options.worker_tokens.empty()) return std::optional<Tokens>();
+  HATCHERY_ASSIGN_OR_RETURN(Tokens tokens,
+                            Tokens::Read(options.worker_tokens, options.client_tokens));
+  return std::optional(std::move(tokens));
+}
+
 Status Serve(const Options& options) {
   sigset_t signals;
   sigemptyset(&signals);
@@ -53,7 +64,8 @@ Status Serve(const Options& options) {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread is made
 
-  HATCHERY_ASSIGN_OR_RETURN(auto store, JobStore::Open(PosixDisk(), options.data_dir));
+  HATCHERY_ASSIGN_OR_RETURN(auto store,
+                            JobStore::Open(PosixDisk(), options.data_dir, UnixMilliseconds));
   HATCHERY_ASSIGN_OR_RETURN(const auto engine,
                             Engine::Start(std::move(store), EngineOptionsFrom(options)));
   Bounds bounds(options.limits);
@@ -61,12 +73,16 @@ Status Serve(const Options& options) {
   ClientServiceImpl clients(*engine, bounds);
   HATCHERY_ASSIGN_OR_RETURN(const Listening listening,
                             Listen(options.listen, {&workers, &clients}));
-  HATCHERY_ASSIGN_OR_RETURN(
-      auto metrics, MetricsServer::Start(options.metrics, [&](MetricsPage& page) {
-        WriteMetrics(*engine, bounds, page);
-      }));
+  HATCHERY_ASSIGN_OR_RETURN(auto metrics,
+                            MetricsServer::Start(options.metrics, [&](MetricsPage& page) {
+                              WriteMetrics(*engine, bounds, page);
+                            }));
+  HATCHERY_ASSIGN_OR_RETURN(auto tokens, ReadTokensOf(options.listen));
+  HATCHERY_ASSIGN_OR_RETURN(const auto page,
+                            PageServer::Start(options.page, std::move(tokens), *engine));
   WriteLog({LogLevel::kInfo, "listening",
             "listening on " + listening.address + ", data in " + options.data_dir});
+  if (page) WriteLog({LogLevel::kInfo, "page", "the page is at http://" + page->address() + "/"});
 
   int signal = 0;
   sigwait(&signals, &signal);
@@ -85,6 +101,7 @@ int Main(int argc, char** argv) {
   AddListenOptions(app, options.listen);
   AddLimitOptions(app, options.limits);
   AddMetricsOptions(app, options.metrics, "127.0.0.1:9464");
+  AddPageOptions(app, options.page);
   app.add_option("--data-dir", options.data_dir,
                  "journals, checkpoints, datasets and the catalogue; created if missing")
       ->required();
@@ -98,8 +115,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--referee", options.referee,
                  "what the coordinator replays a journal on when workers disagree, or to confirm a "
-                 "lone worker's checkpoint: auto, cpu, cuda or off")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda", "off"}))
+                 "lone worker's checkpoint: auto, cpu, cuda, metal or off")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "metal", "off"}))
       ->capture_default_str();
   AddLogOptions(app, options.log);
   AddSelfDescription(app, TheManual());

@@ -13,6 +13,8 @@ inline Manual TheManual() {
 the runs. It computes no training step itself and needs no GPU. Killed at any moment, it goes on from
 its journals when it is started again.
 
+With --http it shows a page for browsers: jobs, curves, workers, events and what models write.
+
 It listens on this machine alone unless it is given TLS or --insecure. SIGINT and SIGTERM end it
 cleanly.)";
   manual.sections = {

@@ -23,7 +23,7 @@ v1::JobUpdate UpdateOf(const CommitRecord& record, const v1::Job& job,
   update.set_train_bits_per_byte(BitsPerByte(record.score_sum, record.scored_tokens));
   update.set_alpha(record.commit.alpha / 65536.0);
   update.set_fitness_nonzero(2.0 * record.nonzero_pairs / job.population());
-  update.set_digest(FormatDigest(record.digest_before));
+  update.set_digest_before(FormatDigest(record.digest_before));
   update.set_state(v1::JobState::RUNNING);
   if (record.held_out) AddHeldOut(*record.held_out, record.commit.step, update);
   return update;

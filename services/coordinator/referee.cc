@@ -66,13 +66,22 @@ StatusOr<Finding> Referee::Judge(const AskReferee& question, std::stop_token sto
   finding.digest = DigestToBytes(DigestOfBytes(weights, 0));
   const Sha256Hash hash = Sha256Of(EncodeCheckpoint(job_, question.step, weights));
   finding.checkpoint_sha256.assign(hash.begin(), hash.end());
-  if (question.shard) {
-    std::vector<int32_t> scores(size_t{2} * question.shard->pairs());
-    HATCHERY_RETURN_IF_ERROR(replica_->Evaluate(*question.shard, std::move(stop), scores));
-    finding.part =
-        PartOf(ScoresToProto(replica_->spec(), *question.shard, scores), replica_->spec().fitness);
+  if (question.range) {
+    HATCHERY_ASSIGN_OR_RETURN(finding.part, Evaluate(*question.range, std::move(stop)));
   }
   return finding;
+}
+
+StatusOr<Part> Referee::Evaluate(const Range& range, std::stop_token stop) {
+  const Shard shard = range.shard;
+  if (range.held_out) {
+    HATCHERY_ASSIGN_OR_RETURN(const HeldOutSums sums,
+                              replica_->Validate(shard.begin, shard.end, std::move(stop)));
+    return PartOf(shard.end, sums);
+  }
+  std::vector<int32_t> scores(size_t{2} * shard.pairs());
+  HATCHERY_RETURN_IF_ERROR(replica_->Evaluate(shard, std::move(stop), scores));
+  return PartOf(ScoresToProto(replica_->spec(), shard, scores), replica_->spec().fitness);
 }
 
 }  // namespace hatchery::coordinator

@@ -35,6 +35,8 @@ class Referee {
   Status Begin(const std::string& job);
   // Replays the journal from replica_'s step on.
   Status Advance(uint32_t step, const std::stop_token& stop);
+  // On replica_ as it is.
+  StatusOr<Part> Evaluate(const Range& range, std::stop_token stop);
 
   Disk& disk_;
   const JobStore& store_;

@@ -55,7 +55,7 @@ const std::string* Votes::Of(const std::string& voter) const {
 }
 
 bool StepWork::Done(bool held_out, Shard range) const {
-  return held_out ? stream_parts.contains(range.begin) : pair_parts.contains(range.begin);
+  return parts.contains({held_out, range.begin});
 }
 
 void StepWork::AddLease(uint64_t id, LeaseState lease) {
@@ -87,7 +87,7 @@ void StepWork::DropLease(uint64_t id) {
   const LeaseState lease = std::move(at->second);
   leases.erase(at);
   if (lease.audit) {
-    const auto audit = audits.find(lease.range.begin);
+    const auto audit = audits.find({lease.held_out, lease.range.begin});
     if (audit != audits.end() && audit->second.state == Audit::State::kLent) {
       audit->second.state = Audit::State::kWanted;
       ++audit->second.attempts;
@@ -103,36 +103,35 @@ void StepWork::DropLease(uint64_t id) {
   (lease.held_out ? streams : pairs).Return(lease.range);
 }
 
-void StepWork::AcceptPairs(uint32_t begin, PairPart part, const std::string& author) {
-  assert(!pair_parts.contains(begin));
-  pairs_left -= part.end - begin;
-  pair_parts[begin] = std::move(part);
-  authors[begin] = author;
+void StepWork::Accept(Place place, Part part, const std::string& author) {
+  assert(!parts.contains(place));
+  (place.first ? streams_left : pairs_left) -= part.end - place.second;
+  parts[place] = std::move(part);
+  authors[place] = author;
 }
 
-void StepWork::DropPairsOf(const std::string& author) {
+void StepWork::DropPartsOf(const std::string& author) {
   for (auto at = authors.begin(); at != authors.end();) {
     if (at->second != author) {
       ++at;
       continue;
     }
-    const uint32_t begin = at->first, end = pair_parts.at(begin).end;
-    pairs_left += end - begin;
-    pairs.Return({begin, end});
-    pair_parts.erase(begin);
-    audits.erase(begin);
+    const Place place = at->first;
+    const Shard range{place.second, parts.at(place).end};
+    (place.first ? streams_left : pairs_left) += range.pairs();
+    (place.first ? streams : pairs).Return(range);
+    parts.erase(place);
+    audits.erase(place);
     at = authors.erase(at);
   }
 }
 
-void StepWork::AcceptStreams(uint32_t begin, StreamPart part) {
-  streams_left -= part.end - begin;
-  stream_parts[begin] = part;
-}
-
-HeldOutSums StepWork::HeldOutTotal() const {
-  HeldOutSums total;
-  for (const auto& [begin, part] : stream_parts) total += part.sums;
+std::optional<HeldOutSums> StepWork::HeldOutTotal() const {
+  std::optional<HeldOutSums> total;
+  for (auto at = parts.lower_bound({true, 0}); at != parts.end(); ++at) {
+    if (!total) total.emplace();
+    *total += at->second.sums;
+  }
   return total;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -14,6 +15,13 @@
 #include "kernels/replica.h"
 
 namespace hatchery::coordinator {
+
+// Pairs, or held-out streams.
+struct Range {
+  bool held_out = false;
+  Shard shard;
+  bool operator==(const Range&) const = default;
+};
 
 // The part of [0, size) that nobody works on.
 class RangePool {
@@ -42,28 +50,24 @@ struct LeaseState {
   bool audit = false;    // a second opinion on a range that is done
 };
 
-// Accepted results, keyed by where their range begins; ranges never overlap.
-struct PairPart {
+// What the evaluation of a range came to.
+struct Part {
   uint32_t end = 0;
-  std::string trits;            // rule SIGN
-  std::vector<int32_t> scores;  // rule NORMALIZED
-  int64_t score_sum = 0;
-  bool operator==(const PairPart&) const = default;
+  std::string trits;            // of pairs, rule SIGN
+  std::vector<int32_t> scores;  // of pairs, rule NORMALIZED
+  int64_t score_sum = 0;        // of pairs
+  HeldOutSums sums;             // of held-out streams
+  bool operator==(const Part&) const = default;
 };
-// A second opinion on an accepted range of pairs, from its choice to its verdict.
+// A second opinion on an accepted part, from its choice to its verdict.
 struct Audit {
   enum class State { kWanted, kLent, kWithReferee };
   State state = State::kWanted;
-  uint32_t end = 0;
+  Range range;
   uint32_t attempts = 0;  // that came to nothing
   std::string author;     // of the accepted part
   std::string auditor;    // kWithReferee: who says otherwise,
-  PairPart other;         // and what
-};
-struct StreamPart {
-  uint32_t end = 0;
-  HeldOutSums sums;
-  bool operator==(const StreamPart&) const = default;
+  Part other;             // and what
 };
 
 // Who reports which digest for the step.
@@ -89,6 +93,9 @@ class Votes {
 // Every message of every worker looks here: nothing that is asked often walks over all leases or
 // all votes.
 struct StepWork {
+  // Where a range begins: held-out or not, and its first pair or stream. Pairs come first.
+  using Place = std::pair<bool, uint32_t>;
+
   StepWork(uint32_t pair_count, uint32_t stream_count)
       : pairs(pair_count),
         streams(stream_count),
@@ -110,25 +117,23 @@ struct StepWork {
   // The lease that is most overdue at `now`, on a range that is lent once, to another than
   // `worker`; 0 if there is none.
   uint64_t MostOverdue(int64_t now, const std::string& worker) const;
-  void AcceptPairs(uint32_t begin, PairPart part, const std::string& author);
+  void Accept(Place place, Part part, const std::string& author);
   // Forgets what was accepted from `author`: the ranges are free again.
-  void DropPairsOf(const std::string& author);
-  void AcceptStreams(uint32_t begin, StreamPart part);
-  HeldOutSums HeldOutTotal() const;
+  void DropPartsOf(const std::string& author);
+  // None if the step has no held-out streams.
+  std::optional<HeldOutSums> HeldOutTotal() const;
 
   RangePool pairs, streams;
   uint32_t pairs_left, streams_left;
   std::map<uint64_t, LeaseState> leases;  // changed by AddLease and DropLease only
-  std::map<uint32_t, PairPart> pair_parts;
-  std::map<uint32_t, std::string> authors;  // of pair_parts
-  std::map<uint32_t, Audit> audits;         // by where their range begins
-  std::map<uint32_t, StreamPart> stream_parts;
+  std::map<Place, Part> parts;            // accepted; ranges never overlap
+  std::map<Place, std::string> authors;   // of the parts
+  std::map<Place, Audit> audits;          // of some of them
   std::string digest;  // that every accepted result was computed on; or empty
   Votes votes;
   int64_t waiting_since = -1;  // for votes, in milliseconds; -1: not waiting
 
  private:
-  using Place = std::pair<bool, uint32_t>;  // held-out or not, where the range begins
   std::pair<int64_t, uint64_t> ByLate(uint64_t id) const { return {leases.at(id).late, id}; }
 
   std::map<Place, std::vector<uint64_t>> on_;     // leases that are no audits

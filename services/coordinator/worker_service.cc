@@ -1,10 +1,12 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/worker_service.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <deque>
 #include <mutex>
+#include <utility>
 
 #include "kernels/model.h"
 #include "services/common/checkpoint.h"
@@ -47,12 +49,11 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
     StartRead(&incoming_);
   }
 
-  void Send(const v1::CoordinatorMessage& message) override {
+  void Send(v1::CoordinatorMessage message) override {
     std::lock_guard lock(mutex_);
     if (closing_) return;
-    Push(message);
-    if (!writing_) return WriteFront();
-    const size_t most = std::max(kQueuedBytes, kQueuedLargest * queue_.back().bytes);
+    Push(std::move(message));
+    const size_t most = std::max(kQueuedBytes, kQueuedLargest * largest_);
     if (queued_bytes_ <= most &&
         (all_queued <= kAllQueuedBytes || queued_bytes_ <= kFairQueuedBytes))
       return;
@@ -60,6 +61,11 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
         "the worker reads too slowly: " + std::to_string(queued_bytes_) + " bytes wait for it");
     CloseLocked(reason);
     CutOff(reason);  // what is queued would not be read
+  }
+
+  void Flush() override {
+    std::lock_guard lock(mutex_);
+    if (!writing_ && !queue_.empty()) WriteFront();
   }
 
   void Close(const Status& reason) override {
@@ -102,11 +108,12 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
     size_t bytes;
   };
 
-  void Push(const v1::CoordinatorMessage& message) {
+  void Push(v1::CoordinatorMessage message) {
     const size_t bytes = message.ByteSizeLong();
-    queue_.push_back({message, bytes});
+    queue_.push_back({std::move(message), bytes});
     traffic_.session_sent += bytes;
     queued_bytes_ += bytes;
+    largest_ = std::max(largest_, bytes);
     all_queued += bytes;
   }
 
@@ -130,13 +137,20 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
     closing_ = true;
     reason_ = reason;
     watch_.Arm(kFarewell);
-    if (!writing_) FinishOnce();
+    if (writing_) return;
+    if (queue_.empty())
+      FinishOnce();
+    else
+      WriteFront();
   }
 
   void WriteFront() {
     writing_ = true;
     if (!closing_) watch_.Arm(patience_);
-    StartWrite(&queue_.front().message);
+    // What more there is goes to the network with it.
+    grpc::WriteOptions options;
+    if (queue_.size() > 1) options.set_buffer_hint();
+    StartWrite(&queue_.front().message, options);
   }
 
   void FinishOnce() {
@@ -155,7 +169,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
 
   std::mutex mutex_;
   std::deque<Queued> queue_;  // the front is being written if writing_
-  size_t queued_bytes_ = 0;
+  size_t queued_bytes_ = 0, largest_ = 0;  // of all messages so far
   bool writing_ = false, closing_ = false, finished_ = false;
   Status reason_;
   Watchdog::Watch watch_;

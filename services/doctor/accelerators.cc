@@ -2,6 +2,7 @@
 //
 // The backends besides the CPU's, and what gangs of them need. Another backend adds its own
 // function here and to checks.h.
+#include "metal/metal_replica.h"
 #include "services/common/memory.h"
 #include "services/doctor/checks.h"
 #include "services/gang/versions.h"
@@ -10,6 +11,10 @@
 #endif
 
 namespace hatchery::doctor {
+
+namespace {
+constexpr uint64_t kLittleMetalMemory = uint64_t{1} << 30;
+}
 
 #if HATCHERY_HAS_CUDA
 namespace {
@@ -71,6 +76,28 @@ Checks CheckCuda() {
            "has it)"}};
 }
 #endif
+
+Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, bool apple_machine) {
+  if (!info.ok() && !apple_machine) return {Verdict::kOk, "metal", "none: not an Apple machine"};
+  if (!info.ok())
+    return {Verdict::kWarn, "metal", info.status().message(),
+            "the CPU does the work; log in at the machine itself, or use one with Apple silicon"};
+  const std::string text = info->name + ", family " + info->family + ", may use " +
+                           FormatBytes(info->memory_bytes) + ", of which " +
+                           FormatBytes(info->allocated_bytes) + " taken by this program";
+  if (info->memory_bytes < kLittleMetalMemory)
+    return {Verdict::kWarn, "metal", text, "stop other programs that use the GPU"};
+  return {Verdict::kOk, "metal", text};
+}
+
+Checks CheckMetal() {
+#if defined(__APPLE__)
+  constexpr bool kApple = true;
+#else
+  constexpr bool kApple = false;
+#endif
+  return {JudgeMetal(ReadMetalInfo(), kApple)};
+}
 
 Checks CheckGang() {
   const std::string mpi = MpiVersion(), nccl = NcclVersion();

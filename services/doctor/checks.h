@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "kernels/status.h"
+#include "metal/device.h"
+
 namespace hatchery::doctor {
 
 enum class Verdict {
@@ -33,8 +36,9 @@ Checks CheckMemory();  // that is available
 Checks CheckLimits();  // open files
 
 // accelerators.cc; the place of every backend besides the CPU's.
-Checks CheckCuda();  // driver, runtime, each device
-Checks CheckGang();  // MPI and NCCL
+Checks CheckCuda();   // driver, runtime, each device
+Checks CheckMetal();  // the GPU of an Apple machine
+Checks CheckGang();   // MPI and NCCL
 
 // clock.cc; takes a quarter of a second.
 Checks CheckClock();
@@ -52,6 +56,8 @@ Check JudgeCpu(const std::string& cpuinfo, const std::string& backend);
 Check JudgeCores(unsigned hardware_threads, unsigned allowed, double quota);  // quota: 0: none
 Check JudgeFreeSpace(const std::string& directory, uint64_t free_bytes);
 Check JudgeSync(const std::string& directory, double median_seconds, double longest_seconds);
+// `info`: what Metal says of the GPU.
+Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, bool apple_machine);
 // `seconds`: the coordinator's clock minus ours, give or take `margin`.
 Check JudgeOffset(double seconds, double margin);
 

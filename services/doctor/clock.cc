@@ -56,7 +56,7 @@ Checks CheckClock() {
              "have one program alone set it; only the times in logs and lists suffer"}};
   }
   timex state = {};
-  const int synchronised = adjtimex(&state);
+  const int synchronised = ntp_adjtime(&state);
   if (synchronised == TIME_ERROR)
     return {{Verdict::kWarn, "clock", "steady, but nothing keeps it right",
              "run an NTP service (timedatectl set-ntp true); only the times in logs and lists "

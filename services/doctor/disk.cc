@@ -2,7 +2,9 @@
 #include "services/common/disk.h"
 
 #include <sys/statvfs.h>
+#if defined(__linux__)
 #include <sys/vfs.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +25,6 @@ constexpr size_t kWritten = size_t{8} << 20;
 constexpr size_t kRecord = 4096;  // of a journal, about, at a population of 40,000
 constexpr int kSyncs = 20;
 constexpr double kSlowSync = 0.02;  // seconds
-constexpr long kTmpfs = 0x01021994;
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -32,6 +33,17 @@ double SecondsSince(Clock::time_point begin) {
 Check Broken(const std::string& directory, const Status& why) {
   return {Verdict::kBad, "disk " + directory, why.message(),
           "make it writable for this user, or name another with --dir"};
+}
+
+// Whether what is written there is lost when the machine stops; macOS has no such file system.
+bool IsInMemory([[maybe_unused]] const std::string& directory) {
+#if defined(__linux__)
+  constexpr long kTmpfs = 0x01021994;
+  struct statfs kind = {};
+  return statfs(directory.c_str(), &kind) == 0 && kind.f_type == kTmpfs;
+#else
+  return false;
+#endif
 }
 
 struct Measured {
@@ -99,8 +111,7 @@ Checks CheckDisk(const std::string& directory) {
     checks.push_back(Broken(directory, measured.status()));
     return checks;
   }
-  struct statfs kind = {};
-  const bool memory = statfs(directory.c_str(), &kind) == 0 && kind.f_type == kTmpfs;
+  const bool memory = IsInMemory(directory);
   const std::string speed =
       "writes " + FormatBytes(static_cast<uint64_t>(measured->bytes_per_second)) + " a second";
   if (memory)

@@ -35,10 +35,12 @@ std::string Field(const std::string& cpuinfo, const std::string& key) {
 }
 
 unsigned AllowedThreads() {
+#if defined(__linux__)  // elsewhere a program is not bound to processors
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return std::thread::hardware_concurrency();
-  return static_cast<unsigned>(CPU_COUNT(&set));
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<unsigned>(CPU_COUNT(&set));
+#endif
+  return std::thread::hardware_concurrency();
 }
 
 // Of our control group (version 2), in processors; 0: none.

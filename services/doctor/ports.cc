@@ -12,7 +12,7 @@ namespace hatchery::doctor {
 
 Checks CheckPort(uint16_t port, const std::string& what, const std::function<std::string()>& who) {
   const std::string name = "port " + std::to_string(port);
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
   const int reuse = 1;  // as servers do: what lingers of an old connection is no hindrance
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
   sockaddr_in address = {};

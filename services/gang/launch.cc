@@ -27,6 +27,8 @@ uint32_t RanksLaunched() {
 StatusOr<BackendOptions> BackendOfRank(const BackendOptions& options, const LocalPlace& place) {
   HATCHERY_ASSIGN_OR_RETURN(const auto devices, ChooseDevices(options));
   BackendOptions own = options;
+  if (options.name == "metal")
+    return InvalidArgument("a Mac has one GPU, which ranks cannot share; use --backend cpu");
   if (devices.empty()) {
     own.name = "cpu";
     if (own.threads == 0) own.threads = std::max(1u, place.processors / place.sharers);

@@ -198,7 +198,7 @@ std::string Curves(const Run& run) {
   if (run.history.marks.size() < 2)
     html +=
         "<p class=\"missing\">The journal does not say when its steps were done, so there is "
-        "no throughput: a run by a coordinator, or by a version that did not note the time.</p>";
+        "no throughput.</p>";
   if (!run.replayed)
     html +=
         "<p class=\"missing\">Update rate and saturation by layer are left out: they follow "

@@ -17,19 +17,12 @@ namespace hatchery {
 namespace {
 
 EventRecord EventNow(uint32_t step, std::string kind, std::string text) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
   EventRecord event;
-  event.unix_milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  event.unix_milliseconds = UnixMilliseconds();
   event.step = step;
   event.kind = std::move(kind);
   event.text = std::move(text);
   return event;
-}
-
-// Between two notes of the time: fine enough for a curve of the throughput, and few however long
-// the run is.
-std::chrono::duration<double> TimeBetweenMarks(std::chrono::duration<double> since_start) {
-  return std::max(std::chrono::duration<double>(1), since_start / 1000);
 }
 
 }  // namespace
@@ -145,7 +138,8 @@ Status Trainer::RunToTheEnd(std::stop_token stop) {
   while (step() < job_.steps()) {
     HATCHERY_RETURN_IF_ERROR(Step(stop));
     const auto now = std::chrono::steady_clock::now();
-    if (now - marked_ >= TimeBetweenMarks(now - started_)) HATCHERY_RETURN_IF_ERROR(MarkTime());
+    const auto since_start = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_);
+    if (now - marked_ >= TimeBetweenMarks(since_start)) HATCHERY_RETURN_IF_ERROR(MarkTime());
   }
   HATCHERY_RETURN_IF_ERROR(StoreCheckpointIfDue());
   HATCHERY_RETURN_IF_ERROR(MarkTime());

@@ -47,8 +47,17 @@ Status Chaos::Before(uint32_t step, Replica& replica, const std::stop_token& sto
   return {};
 }
 
+bool Chaos::Lies(uint32_t step) const {
+  const auto lie = from_.find("lie");
+  return lie != from_.end() && step >= lie->second;
+}
+
+void Chaos::After(uint32_t step, v1::HeldOutSums& sums) const {
+  if (Lies(step)) sums.set_score(sums.score() - 1);
+}
+
 void Chaos::After(uint32_t step, v1::ShardScores& scores) {
-  if (const auto lie = from_.find("lie"); lie != from_.end() && step >= lie->second) {
+  if (Lies(step)) {
     std::string& trits = *scores.mutable_trits();
     if (!trits.empty()) trits[0] = static_cast<char>(trits[0] == 0 ? 1 : 0);
     if (scores.scores_size() > 0) scores.set_scores(0, scores.scores(0) - 1);

@@ -154,6 +154,7 @@ Status Executor::EvaluateHeldOut(const v1::StreamRange& streams, std::stop_token
       const HeldOutSums sums,
       loaded_->replica->Validate(streams.begin(), streams.end(), std::move(stop)));
   out = HeldOutToProto(sums);
+  chaos_.After(loaded_->replica->step(), out);
   return {};
 }
 

@@ -71,8 +71,8 @@ int Main(int argc, char** argv) {
   CLI::App app("Evaluates shards of the population for a hatchery coordinator.", "hatchery-worker");
   app.set_version_flag("--version", "hatchery-worker " HATCHERY_VERSION);
   AddConnectionOptions(app, options);
-  app.add_option("--backend", backend.name, "auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+  app.add_option("--backend", backend.name, "auto, cpu, cuda or metal")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "metal"}))
       ->capture_default_str();
   app.add_option("--threads", backend.threads,
                  "threads of the CPU backend; 0: one a hardware thread")

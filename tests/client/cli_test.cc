@@ -155,6 +155,7 @@ TEST_F(Cli, BadInputGetsOneLine) {
   ExpectError(Train("x", "--set noise.rank=9"), "noise.rank");
   ExpectError(Train("x", "--set noise.rnak=1"), "noise.rank");
   ExpectError(Train("x", "--set population=63"), "population");
+  ExpectError(Train("x", "--set steps="), "steps is empty; it must be a whole number");
   ExpectError(Train("x", "--set group_size=48"), "not a multiple");
   ExpectError(Train("x", "--data " + (directory_ / "missing")), "missing");
   Write(directory_ / "empty", "");
@@ -330,6 +331,33 @@ TEST_F(Cli, DescribesTheExamples) {
     EXPECT_EQ(ran.exit_code, 0) << ran.output;
     EXPECT_THAT(ran.output, HasSubstr("layers.0.wf"));
   }
+}
+
+// Events alone are not foretold: that it began, and two notes of the time.
+TEST_F(Cli, DescribesTheJournalThatTrainingWrites) {
+  ASSERT_EQ(Train("run").exit_code, 0);
+  const auto size = std::filesystem::file_size(directory_ / "run/journal.hatchery");
+  const auto described = nlohmann::json::parse(Hatchery("describe --json " + job_).output);
+  const auto foretold = described["journal_bytes"].get<uint64_t>();
+  EXPECT_GT(size, foretold);
+  EXPECT_LT(size, foretold + 400);
+}
+
+// A whole number of records is gone, so no incomplete one tells; the checkpoints do.
+TEST_F(Cli, ReplayNamesAJournalThatLostItsEnd) {
+  ASSERT_EQ(Train("run").exit_code, 0);
+  const auto described = nlohmann::json::parse(Hatchery("describe --json " + job_).output);
+  const std::string journal = directory_ / "run/journal.hatchery";
+  // The closing record and the last commit, at least.
+  std::filesystem::resize_file(journal,
+                               std::filesystem::file_size(journal) -
+                                   3 * described["journal_bytes_per_step"].get<uint64_t>());
+  const Ran ran = Hatchery("replay " + (directory_ / "run") + " --verify");
+  ExpectError(ran, journal + " has lost its end");
+  EXPECT_THAT(ran.output, HasSubstr("step-0000000008.safetensors"));
+  // And what the message says helps.
+  ASSERT_EQ(Train("run").exit_code, 0);
+  EXPECT_EQ(Hatchery("replay " + (directory_ / "run") + " --verify").exit_code, 0);
 }
 
 }  // namespace

@@ -85,9 +85,27 @@ TEST(Doctor, TriesPorts) {
   EXPECT_THAT(CheckPort(port, "us", [] { return ""; }).at(0).text, HasSubstr("free, for us"));
 }
 
+TEST(Doctor, JudgesMetal) {
+  apple::DeviceInfo info;
+  info.name = "Apple M2 Max";
+  info.family = "Apple 8";
+  info.memory_bytes = 48'000'000'000;
+  Check check = JudgeMetal(info, true);
+  EXPECT_EQ(check.verdict, Verdict::kOk);
+  EXPECT_THAT(check.text, AllOf(HasSubstr("Apple M2 Max, family Apple 8"), HasSubstr("48.0 GB")));
+  info.memory_bytes = 100 << 20;
+  EXPECT_EQ(JudgeMetal(info, true).verdict, Verdict::kWarn);
+  check = JudgeMetal(FailedPrecondition("Metal finds no GPU"), true);
+  EXPECT_EQ(check.verdict, Verdict::kWarn);
+  EXPECT_THAT(check.text, HasSubstr("finds no GPU"));
+  check = JudgeMetal(FailedPrecondition("nothing"), false);
+  EXPECT_EQ(check.verdict, Verdict::kOk);
+  EXPECT_THAT(check.text, HasSubstr("not an Apple machine"));
+}
+
 TEST(Doctor, LooksAtThisMachine) {
-  for (const Checks& checks :
-       {CheckCpu(), CheckMemory(), CheckLimits(), CheckCuda(), CheckGang(), CheckClock()}) {
+  for (const Checks& checks : {CheckCpu(), CheckMemory(), CheckLimits(), CheckCuda(), CheckMetal(),
+                               CheckGang(), CheckClock()}) {
     ASSERT_FALSE(checks.empty());
     for (const Check& check : checks) {
       EXPECT_FALSE(check.text.empty()) << check.what;

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "services/client/job_view.h"
-#include "services/client/share_meter.h"
+#include "services/common/share_meter.h"
 #include "services/client/text_view.h"
 
 namespace hatchery {

@@ -39,6 +39,15 @@ void StartJob(FakeWorld& world, uint32_t steps, const std::vector<std::string>& 
   RunToStep(world, "a", step);
 }
 
+// The commits that honest workers come to.
+std::vector<CommitRecord> Honest(uint32_t steps) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(steps));
+  world.Join("w");
+  world.RunToEnd();
+  return world.commits["a"];
+}
+
 TEST(CoreTest, OneWorkerFinishesAJob) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(7));
@@ -141,6 +150,20 @@ TEST(CoreTest, AStuckWorkersLeasesAreHedged) {
   EXPECT_LT(world.now - before, 10'000) << "hedged, not expired";
 }
 
+TEST(CoreTest, WhoIsStuckDoesNotGetWhatAnotherStuckOneHeld) {
+  CoreOptions options;
+  options.audit_share = 0.5;
+  FakeWorld world(options);
+  StartJob(world, 12, {"a", "b", "c", "x", "y"}, 2);
+  for (const char* id : {"a", "b", "c"}) world.workers[id].stuck = true;
+  const int64_t before = world.now;
+  RunToStep(world, "a", 4);  // they still report on step 3, having read no further
+  EXPECT_LT(world.now - before, 5'000);
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"], Honest(12));
+}
+
 TEST(CoreTest, WhoDoesNotReadGetsNoMoreWork) {
   FakeWorld world;
   StartJob(world, 12, {"x", "y", "z"}, 2);
@@ -229,15 +252,6 @@ TEST(CoreTest, MalformedAndFutureResultsCloseTheWorkerAndLoseNothing) {
   }
 }
 
-// The commits that honest workers come to.
-std::vector<CommitRecord> Honest(uint32_t steps) {
-  FakeWorld world;
-  world.Submit("a", FakeWorld::MakeJob(steps));
-  world.Join("w");
-  world.RunToEnd();
-  return world.commits["a"];
-}
-
 TEST(CoreTest, AMinorityDigestIsQuarantined) {
   FakeWorld world;
   StartJob(world, 6, {"x", "y", "z"}, 2);
@@ -280,6 +294,21 @@ TEST(CoreTest, TheSecondTimeItIsSentAwayAndStaysAway) {
   EXPECT_EQ(world.commits["a"], Honest(9));
   world.Join("z");
   EXPECT_TRUE(world.workers["z"].closed);
+}
+
+TEST(CoreTest, WhatANameDidIsRememberedOverARestart) {
+  CoreOptions options;
+  options.strikes = {{"y", 1}, {"z", 2}};
+  FakeWorld world(options);
+  world.Join("z");
+  EXPECT_TRUE(world.workers["z"].closed);
+  EXPECT_THAT(world.workers["z"].close_status.message(), HasSubstr("--name"));
+  StartJob(world, 6, {"w", "x", "y"}, 2);
+  world.workers["y"].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_TRUE(world.workers["y"].closed) << "the second time";
+  EXPECT_EQ(world.strikes["y"], 2u);
+  EXPECT_EQ(world.commits["a"], Honest(6));
 }
 
 TEST(CoreTest, AWorkerWhoseMemoryChangesIsFoundEvenAlone) {
@@ -352,6 +381,25 @@ TEST(CoreTest, AnAuditFindsALiarWhoeverItIs) {
     EXPECT_TRUE(world.workers[liar].closed) << "it lied again";
     EXPECT_EQ(world.commits["a"], Honest(9));
     EXPECT_GT(world.core.Job("a")->shards_audited(), 0u);
+  }
+}
+
+TEST(CoreTest, AnAuditFindsALiarAboutHeldOutSums) {
+  for (const char* liar : {"x", "y"}) {
+    CoreOptions options;
+    options.audit_share = 1;
+    FakeWorld world(options);
+    StartJob(world, 9, {"x", "y"}, 1);
+    world.workers[liar].lies_from = 2;
+    world.workers[liar].lies_of_held_out = true;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    EXPECT_TRUE(world.Has("shard_disputed"));
+    EXPECT_TRUE(world.Has("quarantined"));
+    EXPECT_TRUE(world.workers[liar].closed) << "it lied again";
+    EXPECT_EQ(world.commits["a"], Honest(9));
+    ASSERT_TRUE(world.closings["a"].held_out.has_value());
+    EXPECT_EQ(world.closings["a"].held_out->score, -10'000);
   }
 }
 

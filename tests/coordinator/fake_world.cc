@@ -95,6 +95,8 @@ void FakeWorld::Do(Core::Actions actions) {
       appends.push_back(*append);
     } else if (auto* question = std::get_if<AskReferee>(&action)) {
       questions.push_back(*question);
+    } else if (auto* struck = std::get_if<Struck>(&action)) {
+      strikes[struck->name] = struck->count;
     } else if (auto* event = std::get_if<LogEvent>(&action)) {
       events.push_back(event->event);
       if (std::getenv("HATCHERY_TRACE") != nullptr)
@@ -128,19 +130,26 @@ void FakeWorld::Judge() {
     Finding finding;
     finding.digest = DigestAt(question.step);
     finding.checkpoint_sha256 = FileHash(finding.digest);
-    if (question.shard) {
+    if (question.range && question.range->held_out) {
+      const Shard streams = question.range->shard;
+      finding.part.end = streams.end;
+      finding.part.sums = HeldOutFromProto(HeldOutFor(streams.pairs(), false));
+    } else if (question.range) {
       v1::Lease lease;
       lease.set_job_id(question.job);
       lease.set_step(question.step);
-      lease.mutable_pairs()->set_begin(question.shard->begin);
-      lease.mutable_pairs()->set_end(question.shard->end);
+      lease.mutable_pairs()->set_begin(question.range->shard.begin);
+      lease.mutable_pairs()->set_end(question.range->shard.end);
       const v1::ShardScores scores = ScoresFor(lease, false);
-      finding.part = {scores.end(), scores.trits(),
-                      {scores.scores().begin(), scores.scores().end()}, scores.score_sum()};
+      finding.part = {scores.end(),
+                      scores.trits(),
+                      {scores.scores().begin(), scores.scores().end()},
+                      scores.score_sum(),
+                      {}};
     }
-    Do(core.RefereeSaid(now, question.job, question.step, question.shard,
-                        referee_status.ok() ? StatusOr<Finding>(finding)
-                                            : StatusOr<Finding>(referee_status)));
+    Do(core.RefereeSaid(
+        now, question.job, question.step, question.range,
+        referee_status.ok() ? StatusOr<Finding>(finding) : StatusOr<Finding>(referee_status)));
   }
   for (size_t waiting = offers.size(); waiting > 0; --waiting) {
     const Offer offer = offers.front();
@@ -171,6 +180,13 @@ v1::ShardScores FakeWorld::ScoresFor(const v1::Lease& lease, bool lie) const {
   return ScoresToProto(*SpecFromJob(core.Job(lease.job_id())->job()), shard, values);
 }
 
+v1::HeldOutSums FakeWorld::HeldOutFor(uint32_t streams, bool lie) {
+  v1::HeldOutSums sums;
+  sums.set_tokens(uint64_t{streams} * 99);
+  sums.set_score(-int64_t{streams} * 1000 + lie);
+  return sums;
+}
+
 v1::WorkerMessage FakeWorld::ResultFor(const FakeWorker& worker, const v1::Lease& lease) const {
   v1::WorkerMessage message;
   v1::Result& result = *message.mutable_result();
@@ -179,13 +195,12 @@ v1::WorkerMessage FakeWorld::ResultFor(const FakeWorker& worker, const v1::Lease
   result.set_lease_id(lease.lease_id());
   result.set_digest(DigestOf(worker));
   result.set_seconds(0.01);
-  if (lease.has_held_out()) {
-    const uint32_t streams = lease.held_out().end() - lease.held_out().begin();
-    result.mutable_held_out()->set_tokens(uint64_t{streams} * 99);
-    result.mutable_held_out()->set_score(-int64_t{streams} * 1000);
-    return message;
-  }
-  *result.mutable_scores() = ScoresFor(lease, lease.step() >= worker.lies_from);
+  const bool lie =
+      lease.step() >= worker.lies_from && lease.has_held_out() == worker.lies_of_held_out;
+  if (lease.has_held_out())
+    *result.mutable_held_out() = HeldOutFor(lease.held_out().end() - lease.held_out().begin(), lie);
+  else
+    *result.mutable_scores() = ScoresFor(lease, lie);
   return message;
 }
 

@@ -1,7 +1,8 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // The core with fake workers around it: their scores and digests are plain functions of step and
-// pair, their disk is a list of records, their referee knows the truth. Everything is delivered in order, when the test says so.
+// pair, their disk is a list of records, their referee knows the truth. Everything is delivered in
+// order, when the test says so.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ struct FakeWorker {
   uint32_t step = 0;
   bool stuck = false;                // keeps its leases and says nothing
   uint32_t wrong_from = UINT32_MAX;  // from this step on its digests are wrong, until it reloads
-  uint32_t lies_from = UINT32_MAX;   // from this step on its scores are wrong, for ever
+  uint32_t lies_from = UINT32_MAX;   // from this step on its scores are wrong, for ever,
+  bool lies_of_held_out = false;     // those of held-out streams instead of those of pairs
   uint64_t results = 0;
   uint32_t reloads = 0;
   std::vector<v1::Lease> held;     // by a stuck worker
@@ -55,6 +57,7 @@ class FakeWorld {
   static std::string DigestAt(uint32_t step);
   static std::string FileHash(const std::string& digest) { return digest + digest; }
   v1::ShardScores ScoresFor(const v1::Lease& lease, bool lie) const;
+  static v1::HeldOutSums HeldOutFor(uint32_t streams, bool lie);
 
   Core core;
   int64_t now = 1000;
@@ -75,6 +78,7 @@ class FakeWorld {
   };
   std::deque<Offer> offers;
   std::vector<v1::Event> events;
+  std::map<std::string, uint32_t> strikes;  // as the core said
 };
 
 }  // namespace hatchery::coordinator

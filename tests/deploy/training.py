@@ -46,7 +46,10 @@ def wait_for(what, done, seconds=50):
 
 
 class Training:
-    """Coordinator, two workers and a job without end. Use as a context."""
+    """Coordinator, with these flags too, two workers and a job without end. Use as a context."""
+
+    def __init__(self, *coordinator_flags):
+        self.coordinator_flags = coordinator_flags
 
     def __enter__(self):
         self.stack = contextlib.ExitStack()
@@ -54,8 +57,7 @@ class Training:
         self.coordinator = f"127.0.0.1:{free_port()}"
         self.coordinator_metrics = f"127.0.0.1:{free_port()}"
         self.worker_metrics = [f"127.0.0.1:{free_port()}" for _ in range(2)]
-        self.start([BIN / "hatchery-coordinator", "--listen", self.coordinator, "--data-dir", "data",
-                    "--metrics", self.coordinator_metrics, "--audit", "0.2"])
+        self.start_coordinator()
         for number, metrics in enumerate(self.worker_metrics):
             self.start([BIN / "hatchery-worker", "--coordinator", self.coordinator, "--backend", "cpu",
                         "--threads", "1", "--name", f"worker-{number}", "--metrics", metrics,
@@ -75,6 +77,11 @@ class Training:
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
         return process
+
+    def start_coordinator(self):
+        self.coordinator_process = self.start(
+            [BIN / "hatchery-coordinator", "--listen", self.coordinator, "--data-dir", "data", "--metrics",
+             self.coordinator_metrics, "--audit", "0.2", *self.coordinator_flags])
 
     def run(self, command):
         command[0] = BIN / command[0]

@@ -38,6 +38,34 @@ TEST(Devices, AreOfTheCudaBackendAndExist) {
   EXPECT_THAT(ChooseDevices(options).status().message(), HasSubstr("unknown backend"));
 }
 
+TEST(Backend, GpusCanBeDisabledByTheEnvironment) {
+  setenv("HATCHERY_DISABLE_GPU", "1", 1);
+  BackendOptions options;
+  EXPECT_EQ(ChooseDevices(options)->size(), 0u);
+  EXPECT_THAT((*CreateReplica({}, {}, options))->Description(), testing::StartsWith("cpu"));
+  for (const char* name : {"cuda", "metal"}) {
+    options.name = name;
+    EXPECT_THAT(CreateReplica({}, {}, options).status().message(),
+                testing::AllOf(HasSubstr(name), HasSubstr("but HATCHERY_DISABLE_GPU is set")));
+  }
+  setenv("HATCHERY_DISABLE_GPU", "0", 1);
+  EXPECT_THAT(ChooseDevices(options).status().message(), testing::IsEmpty());
+  unsetenv("HATCHERY_DISABLE_GPU");
+}
+
+TEST(Backend, MetalIsOfAppleMachines) {
+  BackendOptions options;
+  options.name = "metal";
+#if !defined(__APPLE__)
+  EXPECT_THAT(CreateReplica({}, {}, options).status().message(),
+              HasSubstr("Metal is there on Apple machines only"));
+#endif
+  EXPECT_THAT(BackendOfRank(options, {"here", 0, 2, 16, 2}).status().message(),
+              HasSubstr("one GPU, which ranks cannot share"));
+  options.devices = "0";
+  EXPECT_THAT(ChooseDevices(options).status().message(), HasSubstr("the backend is metal"));
+}
+
 TEST(BackendOfRank, DividesTheProcessorsThatRanksShare) {
   BackendOptions options;
   options.name = "cpu";

@@ -131,6 +131,7 @@ TEST_F(Mpirun, StopsWhenAsked) {
   kill(PidOf(0), SIGTERM);  // as a user's Ctrl-C reaches it
   const auto code = gang.Wait(std::chrono::seconds(15));
   ASSERT_TRUE(code.has_value()) << "the gang hangs";
+  EXPECT_EQ(*code, 75) << "what job scripts know a stop by";
   EXPECT_THAT(gang.Err(), HasSubstr("run the same command again to go on"));
   ExpectResumable("stopped");
 }

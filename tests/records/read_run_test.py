@@ -56,8 +56,7 @@ class ReadRun(unittest.TestCase):
         self.assertEqual(journal["header"]["initial_digest"], steps[0]["digest"])
         self.assertEqual((journal["header"]["job"]["name"], len(steps)), ("tiny", 9))
         for step, line in zip(steps, lines):
-            nonzero = step["positive"] + step["negative"]
-            self.assertAlmostEqual(nonzero / 38, line["fitness_nonzero"])
+            self.assertAlmostEqual(step["nonzero"] / 38, line["fitness_nonzero"])
             self.assertAlmostEqual(bits(step), line["train_bits_per_byte"])
             self.assertEqual(step["held_out"] is not None, step["step"] % 2 == 0)
         for step, line in zip(steps[1:], lines):

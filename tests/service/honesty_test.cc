@@ -51,6 +51,13 @@ TEST_F(Honesty, ABitFlipsAndALiarLiesAndTheRunEndsRight) {
   EXPECT_EQ(Find(events, "quarantined", ids.at("honest")), -1);
   EXPECT_EQ(lies.Wait(std::chrono::seconds(20)), 1) << "sent away";
   EXPECT_GT(Job(id).at("shards_audited").get<int>(), 0);
+
+  // It is remembered: a new coordinator on the same data does not take it either.
+  coordinator.Kill();
+  Process successor = StartCoordinator();
+  Process again = StartWorker("lies");
+  EXPECT_EQ(again.Wait(std::chrono::seconds(20)), 1);
+  EXPECT_NE(again.Err().find("was sent away for wrong answers"), std::string::npos) << again.Err();
 }
 
 TEST_F(Honesty, StallsAndGarbageDoNotStopARun) {
@@ -83,6 +90,7 @@ TEST_F(Honesty, AnAuditOfAFinishedRunFindsWhatWasLied) {
       {"audit", Path("true"), "--data", Path("data.bin"), "--sample", "20%", "--json"});
   EXPECT_EQ(honest.code, 0) << honest.err;
   EXPECT_NE(honest.out.find("\"agrees\":true"), std::string::npos);
+  EXPECT_NE(honest.out.find("\"of\":\"held-out streams\""), std::string::npos);
   WriteFile("other.bin", "not the data");
   EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("other.bin")}).code, 1);
   EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "0"}).code, 1);

@@ -42,7 +42,11 @@ Plan MakePlan(uint64_t seed) {
     plan.pair_times.push_back(random.OneIn(3) ? random.Between(20, 2000) : random.Between(100, 500));
   }
   // What fails in a run is of few kinds, so that kinds are seen alone and in pairs.
-  if (plan.liar) return plan;
+  if (plan.liar) {
+    plan.lies_of_held_out = random.OneIn(2);
+    plan.lies_of_pairs = !plan.lies_of_held_out || random.OneIn(2);
+    return plan;
+  }
   std::vector<FaultKind> kinds;
   const auto all = static_cast<int64_t>(std::size(kNames));
   for (int64_t n = random.Between(1, 5); n > 0; --n)

@@ -47,7 +47,8 @@ struct Plan {
   std::vector<double> clock_rates;
   std::vector<int64_t> pair_times;  // milliseconds to evaluate a pair
   double audit_share = 0;
-  bool liar = false;       // the last worker's scores are wrong from some step on; no other faults
+  bool liar = false;  // the last worker lies from some step on; no other faults,
+  bool lies_of_pairs = true, lies_of_held_out = false;  // about these
   bool hostile_streams = false;  // messages come twice and out of order
   std::vector<Fault> faults;
 };

@@ -18,6 +18,7 @@ SimCoordinator::SimCoordinator(World& world) : world_(world) {
   CoreOptions options;
   options.audit_share = world.plan.audit_share;
   options.audit_seed = static_cast<uint32_t>(world.random.Next());
+  options.strikes = world.strikes;
   core_ = std::make_unique<Core>(options);
 }
 
@@ -250,7 +251,7 @@ void SimCoordinator::Written(const Append& append, const Status& status) {
 void SimCoordinator::Do(const AskReferee& action) {
   Later(world_.random.Between(5, 500), [this, action] {
     const auto finding = referee_->Judge(action, {});
-    Do(core_->RefereeSaid(Clock(), action.job, action.step, action.shard, finding));
+    Do(core_->RefereeSaid(Clock(), action.job, action.step, action.range, finding));
   });
 }
 
@@ -261,7 +262,7 @@ void SimCoordinator::Do(const LogEvent& action) {
                event.kind() + ": " + event.message());
   if (event.kind() != "quarantined" && event.kind() != "expelled") return;
   const auto at = streams_.find(event.worker_id());
-  if (at != streams_.end() && !world_.worker(at->second->worker).suspect())
+  if (at != streams_.end() && !at->second->suspect)
     world_.Fail("an honest worker was " + event.kind() + ": " + event.message());
 }
 

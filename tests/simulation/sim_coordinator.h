@@ -60,6 +60,7 @@ class SimCoordinator {
   void Do(const coordinator::LogEvent& action);
   void Do(const coordinator::JobChanged& action);
   void Do(const coordinator::WorkerChanged&) {}  // nobody looks at the list of workers here
+  void Do(const coordinator::Struck& action) { world_.strikes[action.name] = action.count; }
   void WriteNext();
   void Written(const coordinator::Append& append, const Status& status);
   void JudgeOffers();

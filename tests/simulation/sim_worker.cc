@@ -68,6 +68,7 @@ void SimWorker::FlipBit() {
   bytes[at] = static_cast<int8_t>(bytes[at] ^ (1 << world_.random.Between(0, 7)));
   weights_ = Lab::Make(std::move(bytes));
   flipped_ = true;
+  if (stream_) stream_->suspect = true;
 }
 
 void SimWorker::Later(int64_t milliseconds, std::function<void()> run) {
@@ -108,6 +109,7 @@ void SimWorker::Perform(const worker::Connect&) {
 void SimWorker::Opened(const StreamPtr& stream) {
   Later(0, [this, stream] {
     stream_ = stream;
+    stream->suspect = liar_ || flipped_;
     Handle(worker::Connected{});
   });
 }
@@ -269,10 +271,12 @@ void SimWorker::Begin(const worker::Evaluate& work) {
     done.result.set_seconds(static_cast<double>(took) / 1000);
     if (pairs) {
       *done.result.mutable_scores() = world_.lab.Scores(weights, step_, {begin, end});
-      if (liar_ && step_ >= lies_from_)
+      if (liar_ && step_ >= lies_from_ && world_.plan.lies_of_pairs)
         done.result.mutable_scores()->set_score_sum(done.result.scores().score_sum() - 1);
     } else if (begin < end) {
       *done.result.mutable_held_out() = HeldOutToProto(world_.lab.HeldOut(weights, begin, end));
+      if (liar_ && step_ >= lies_from_ && world_.plan.lies_of_held_out)
+        done.result.mutable_held_out()->set_score(done.result.held_out().score() - 1);
     } else {
       done.result.mutable_held_out();
     }

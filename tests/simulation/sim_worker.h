@@ -36,8 +36,6 @@ class SimWorker {
   void Closed(const StreamPtr& stream, const Status& reason);
 
   bool running() const { return session_ != nullptr; }
-  // Its answers may be wrong: a liar, or its memory has changed in this life.
-  bool suspect() const { return liar_ || flipped_; }
 
  private:
   int64_t Clock() const;

@@ -39,6 +39,7 @@ struct Stream {
   uint32_t worker = 0;
   std::string id;  // the core's name for the worker
   bool worker_open = true, coordinator_open = true;
+  bool suspect = false;  // what the worker said here may be wrong; it may have been restarted since
   int64_t next_to_worker = 0, next_to_coordinator = 0;  // when the last message arrives
 };
 using StreamPtr = std::shared_ptr<Stream>;
@@ -80,6 +81,7 @@ class World {
   // What the catalogue holds; kept over a crash, perhaps older after a power cut.
   std::vector<v1::JobState> catalogue;
   std::vector<v1::JobState> catalogue_before;
+  std::map<std::string, uint32_t> strikes;
   // Bytes of the journal after each commit, as the shell was told.
   std::map<uint32_t, uint64_t> commit_ends;
   bool lied = false;  // the disk has broken its word, or lost what it held

@@ -1,5 +1,5 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
-#include "services/client/share_meter.h"
+#include "services/common/share_meter.h"
 
 #include <algorithm>
 
