@@ -294,16 +294,13 @@ Status CheckOptions(const PageOptions& options, bool tokens) {
         "--http: this coordinator was built without its page, for want of npm; run scripts/setup "
         "and scripts/build, and look at what they say");
   if (IsLoopback(options.address)) return {};
-  const std::string instead = "127.0.0.1" + options.address.substr(options.address.rfind(':'));
-  if (!options.insecure)
-    return FailedPrecondition("other machines reach " + options.address +
-                              ", and anyone there could read the page; give --http " + instead +
-                              ", or accept it with --http-insecure");
-  if (tokens)
-    return FailedPrecondition("clients' tokens would travel in the clear to the page on " +
-                              options.address + "; give --http " + instead +
-                              " and reach it through ssh -L or a proxy that encrypts");
-  return {};
+  if (options.insecure) return {};
+  return FailedPrecondition(
+      "other machines reach " + options.address +
+      (tokens ? ", and clients' tokens would travel to the page in the clear"
+              : ", and anyone there could read the page") +
+      "; give --http 127.0.0.1" + options.address.substr(options.address.rfind(':')) +
+      " and reach it through ssh -L or a proxy that encrypts, or accept it with --http-insecure");
 }
 
 }  // namespace
@@ -314,8 +311,10 @@ void AddPageOptions(CLI::App& app, PageOptions& options) {
   app.add_option("--http-name", options.names,
                  "a name by which browsers may call the page, besides its address; may be repeated")
       ->expected(1);
-  app.add_flag("--http-insecure", options.insecure,
-               "let other machines read the page: over plain HTTP, by anyone who gets there");
+  app.add_flag(
+      "--http-insecure", options.insecure,
+      "let other machines reach the page: over plain HTTP, so that who is on the way reads it, "
+      "and a client's token with it if clients need one");
 }
 
 StatusOr<std::unique_ptr<PageServer>> PageServer::Start(const PageOptions& options,

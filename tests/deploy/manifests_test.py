@@ -74,7 +74,7 @@ def check_same():
         assert service["command"] == pod["command"], f"{name}:\n{service['command']}\n{pod['command']}"
         check_command(name, pod["command"])
         listened = {value_of(pod["command"], option).rpartition(":")[2]
-                    for option in ("--listen", "--metrics") if any(w.startswith(option + "=") for w in pod["command"])}
+                    for option in ("--listen", "--metrics", "--http") if any(w.startswith(option + "=") for w in pod["command"])}
         assert listened == {str(port["containerPort"]) for port in pod["ports"]}, name
         mounts = {volume.split(":")[1] for volume in service["volumes"]} | set(service["tmpfs"])
         assert mounts == {mount["mountPath"] for mount in pod["volumeMounts"]}, name

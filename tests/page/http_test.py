@@ -207,7 +207,7 @@ def check_refusals(training):
     for flags, remedy in [(["--http", "0.0.0.0:1"], "--http-insecure"), (["--http", "example.org:80"], "--http-insecure"),
                           (["--http", "7080"], "HOST:PORT"), (["--http", "127.0.0.1:99999"], "65535"),
                           (["--http", training.page], "choose another"),
-                          (["--http", "0.0.0.0:1", "--http-insecure", *training.tokens], "ssh -L")]:
+                          (["--http", "0.0.0.0:1", *training.tokens], "tokens would travel")]:
         command = [BIN / "hatchery-coordinator", "--listen", f"127.0.0.1:{free_port()}", "--data-dir",
                    training.directory / "refused", *flags]
         said = subprocess.run(command, text=True, capture_output=True, timeout=50)
