@@ -168,7 +168,7 @@ Status CudaReplica::ChooseKernel(const cudaDeviceProp& properties) {
     kernel_ = Kernel::kHopper;
   } else if (options_.kernels != CudaKernels::kReference) {
     HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::PlanMma(View(), mma_plan_), "plan the evaluation"));
-    if (mma_plan_.rows == 0) return {};
+    if (mma_plan_.threads == 0) return {};
     kernel_ = Kernel::kMma;
     fast_blocks_ *= mma_plan_.blocks_at_once;
   }
@@ -191,7 +191,7 @@ cuda::HopperMemory CudaReplica::HopperMemory() const {
 }
 
 Status CudaReplica::AllocateMma(uint32_t blocks) {
-  const cuda::MmaSizes sizes = cuda::MmaSizesFor(View(), mma_plan_, blocks);
+  const cuda::MmaSizes sizes = cuda::MmaSizesFor(View(), blocks);
   HATCHERY_RETURN_IF_ERROR(mma_weights_.Allocate(sizes.weights, "the arranged weights"));
   HATCHERY_RETURN_IF_ERROR(mma_noise_.Allocate(sizes.noise, "the noise of a launch"));
   HATCHERY_RETURN_IF_ERROR(mma_vectors_.Allocate(sizes.vectors, "the perturbed vectors"));
@@ -207,7 +207,7 @@ uint32_t CudaReplica::BlockSequences() const {
     case Kernel::kHopper:
       return cuda::kHopperMembers;
     case Kernel::kMma:
-      return mma_plan_.rows;
+      return cuda::kMmaSequences;
     case Kernel::kReference:
       break;
   }

@@ -1,7 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // Evaluation on the tensor cores of Ampere and later (mma.sync), for every hidden size that is a
-// multiple of 32, any rank and both kinds of noise. A block carries 64 or 32 sequences through all
+// multiple of 32, any rank and both kinds of noise. A block carries 32 sequences through all
 // tokens and layers; their activations stay in shared memory.
 //
 // It alternates between two phases with a barrier between them. In products a warp computes 32
@@ -11,8 +11,6 @@
 // both and reads their noise once. Noise and perturbed vectors are drawn once for all tokens and
 // lie in L2.
 #include <cuda_runtime.h>
-
-#include <type_traits>
 
 #include "kernels/core/egg.h"
 #include "kernels/core/score.h"
@@ -29,13 +27,13 @@ namespace {
 // Weights come in fragments of 32 outputs by 32 inputs.
 constexpr uint32_t kChunk = 32;
 constexpr uint32_t kFragmentBytes = kChunk * kChunk;
-constexpr uint32_t kAhead = 2;      // fragments under way to a thread's registers
-constexpr uint32_t kPad = 16;       // bytes between rows, so that eight rows lie in different banks
-constexpr uint32_t kTileRows = 32;  // that a warp multiplies at a time
-constexpr uint32_t kMaxRows = 64;
-constexpr uint32_t kThreadsPerRow = 8;
-constexpr uint32_t kDotSlots = 2;  // products of a phase
-constexpr uint32_t kPiece = 16;    // elements of a vector that a thread draws
+constexpr uint32_t kAhead = 2;  // fragments under way to a thread's registers
+constexpr uint32_t kPad = 16;   // bytes between rows, so that eight rows lie in different banks
+constexpr uint32_t kRows = kMmaSequences;
+constexpr uint32_t kPairs = kRows / 2;
+constexpr uint32_t kThreadsAtOnce = 768;  // of a multiprocessor, in one to three blocks
+constexpr uint32_t kDotSlots = 2;         // products of a phase
+constexpr uint32_t kPiece = 16;           // elements of a vector that a thread draws
 constexpr uint32_t kAll = 0xFFFFFFFFu;
 
 enum class Draw { kNone, kRademacher, kGaussian };
@@ -44,9 +42,9 @@ __host__ __device__ constexpr uint32_t WideOf(uint32_t hidden) {
   return core::kMlpExpansion * hidden < core::kVocabulary ? core::kVocabulary
                                                           : core::kMlpExpansion * hidden;
 }
-__host__ __device__ constexpr uint32_t SharedBytes(uint32_t rows, uint32_t hidden, uint32_t rank) {
-  return rows * (4 * (hidden + kPad) + WideOf(hidden) + kPad +
-                 kDotSlots * rank * static_cast<uint32_t>(sizeof(int32_t)));
+__host__ __device__ constexpr uint32_t SharedBytes(uint32_t hidden, uint32_t rank) {
+  return kRows * (4 * (hidden + kPad) + WideOf(hidden) + kPad +
+                  kDotSlots * rank * static_cast<uint32_t>(sizeof(int32_t)));
 }
 
 // Chunks of inputs and outputs of the matrices, in the order of their noise and weights.
@@ -163,7 +161,7 @@ struct Block {
   const int8_t* weights;
   uint32_t* noise;  // of this block, as are those below
   int8_t *vectors, *states;
-  uint32_t rows, first;  // sequences
+  uint32_t first;  // sequence
   Divisions divisions;
   Tile x, normed, h, f, wide;
   int32_t* dots;  // slot, rank, row
@@ -174,7 +172,6 @@ struct Block {
       kDraw == Draw::kGaussian ? core::Noise::kGaussian : core::Noise::kRademacher;
   static constexpr uint32_t kWords = WordsPerChunk(kNoise);
 
-  __device__ uint32_t Pairs() const { return rows / 2; }
   __device__ uint32_t Lane() const { return threadIdx.x % 32; }
   __device__ uint32_t Warp() const { return threadIdx.x / 32; }
   __device__ uint32_t Warps() const { return blockDim.x / 32; }
@@ -191,13 +188,13 @@ struct Block {
     return sequences.first_pair + min(first / 2 + pair, (sequences.count - 1) / 2);
   }
   __device__ uint32_t* NoiseAt(uint32_t chunk, uint32_t pair) const {
-    return noise + (size_t{chunk} * Pairs() + pair) * kWords;
+    return noise + (size_t{chunk} * kPairs + pair) * kWords;
   }
   __device__ int8_t* VectorAt(uint32_t vector, uint32_t row) const {
-    return vectors + (size_t{vector} * rows + row) * model.hidden;
+    return vectors + (size_t{vector} * kRows + row) * model.hidden;
   }
   __device__ int8_t* StateAt(uint32_t layer, uint32_t row) const {
-    return states + (size_t{layer} * rows + row) * model.hidden;
+    return states + (size_t{layer} * kRows + row) * model.hidden;
   }
 
   __device__ core::Word4 Bits(uint32_t pair, uint32_t tensor, core::Factor factor, uint32_t rank,
@@ -210,8 +207,8 @@ struct Block {
   __device__ void DrawFactor(uint32_t tensor, core::Factor factor, uint32_t chunks,
                              uint32_t to) const {
     const uint32_t blocks = core::BlocksPerRow(kNoise, chunks * kChunk);
-    for (uint32_t i = threadIdx.x; i < model.rank * blocks * Pairs(); i += blockDim.x) {
-      const uint32_t pair = i % Pairs(), block = i / Pairs() % blocks, rank = i / Pairs() / blocks;
+    for (uint32_t i = threadIdx.x; i < model.rank * blocks * kPairs; i += blockDim.x) {
+      const uint32_t pair = i % kPairs, block = i / kPairs % blocks, rank = i / kPairs / blocks;
       const core::Word4 bits = Bits(pair, tensor, factor, rank, block);
       for (uint32_t w = 0; w < 4; ++w) {
         if constexpr (kDraw == Draw::kRademacher) {
@@ -273,15 +270,15 @@ struct Block {
   __device__ void Begin() const {
     if constexpr (kPerturbed) DrawNoise();
     const uint32_t pieces = model.hidden / kPiece;
-    for (uint32_t i = threadIdx.x; i < Vectors(model) * rows * pieces; i += blockDim.x) {
-      const uint32_t piece = i % pieces, row = i / pieces % rows, vector = i / pieces / rows;
+    for (uint32_t i = threadIdx.x; i < Vectors(model) * kRows * pieces; i += blockDim.x) {
+      const uint32_t piece = i % pieces, row = i / pieces % kRows, vector = i / pieces / kRows;
       WritePiece(VectorTensor(model, vector), 0, piece, row,
                  VectorAt(vector, row) + kPiece * piece);
     }
     uint32_t* state_words = reinterpret_cast<uint32_t*>(states);
-    for (uint32_t i = threadIdx.x; i < model.layers * rows * model.hidden / 4; i += blockDim.x)
+    for (uint32_t i = threadIdx.x; i < model.layers * kRows * model.hidden / 4; i += blockDim.x)
       state_words[i] = 0;
-    if (threadIdx.x < rows) {
+    if (threadIdx.x < kRows) {
       const uint32_t i = min(first + SequenceOf(threadIdx.x), sequences.count - 1);
       const uint64_t offset =
           kPerturbed
@@ -296,7 +293,7 @@ struct Block {
 
   __device__ void Embed(uint32_t at) const {
     const uint32_t pieces = model.hidden / kPiece;
-    for (uint32_t i = threadIdx.x; i < rows * pieces; i += blockDim.x) {
+    for (uint32_t i = threadIdx.x; i < kRows * pieces; i += blockDim.x) {
       const uint32_t piece = i % pieces, row = i / pieces;
       WritePiece(0, row_states[row].bytes[at], piece, row, x.Row(row) + kPiece * piece);
     }
@@ -306,7 +303,7 @@ struct Block {
   // Row phases: `visit(pair)` by a warp for each of its pairs.
   template <typename Visit>
   __device__ void ForPairs(Visit visit) const {
-    for (uint32_t pair = Warp(); pair < Pairs(); pair += Warps()) {
+    for (uint32_t pair = Warp(); pair < kPairs; pair += Warps()) {
       visit(pair);
       __syncwarp();
     }
@@ -353,7 +350,7 @@ struct Block {
         const int32_t scale = kDraw == Draw::kRademacher ? 16 >> model.sigma_shift : 1;
         a = __reduce_add_sync(kAll, a) * scale;
         b = __reduce_add_sync(kAll, b) * -scale;
-        int32_t* out = dots + (slot * model.rank + r) * rows;
+        int32_t* out = dots + (slot * model.rank + r) * kRows;
         if (Lane() == 0) {
           out[plus] = a;
           out[minus] = b;
@@ -362,18 +359,23 @@ struct Block {
     }
   }
 
-  // out = sat(floor((W in + perturbation) / divisor)) for outputs [32 unit, 32 unit + 32) and rows
-  // [32 part, 32 part + 32).
-  __device__ void Multiply(const MatrixPlace& place, uint32_t slot, Tile in, Tile out,
-                           uint32_t unit, uint32_t part) const {
+  // A product of all rows.
+  struct Product {
+    MatrixPlace place;
+    Tile in, out;
+  };
+
+  // out = sat(floor((W in + perturbation) / divisor)) for outputs [32 unit, 32 unit + 32).
+  __device__ void Multiply(const Product& product, uint32_t slot, uint32_t unit) const {
+    const auto& [place, in, out] = product;
     const uint32_t lane = Lane();
     int32_t sums[2][4][4] = {};
     const uint4* from =
         reinterpret_cast<const uint4*>(
             weights + (size_t{place.fragment} + size_t{unit} * place.inputs) * kFragmentBytes) +
         lane;
-    const auto shared = static_cast<uint32_t>(
-        __cvta_generic_to_shared(in.Row(part * kTileRows + lane % 16) + 16 * (lane / 16)));
+    const auto shared =
+        static_cast<uint32_t>(__cvta_generic_to_shared(in.Row(lane % 16) + 16 * (lane / 16)));
     uint4 ahead[kAhead][2];
 #pragma unroll
     for (uint32_t i = 0; i < kAhead; ++i)
@@ -402,68 +404,70 @@ struct Block {
     const MatmulDivision division =
         place.inputs * kChunk == model.hidden ? divisions.narrow : divisions.wide;
 #pragma unroll
-    for (uint32_t t = 0; t < 2; ++t)
-      Finish(place, slot, division, sums[t], out, unit, part * kTileRows + 16 * t);
+    for (uint32_t t = 0; t < 2; ++t) Finish(place, slot, division, sums[t], out, unit, 16 * t);
   }
 
   // Perturbs and divides the sums of rows [row, row + 16).
   __device__ void Finish(const MatrixPlace& place, uint32_t slot, MatmulDivision division,
                          int32_t (&sums)[4][4], Tile out, uint32_t unit, uint32_t row) const {
     const uint32_t g = Lane() / 4, q = Lane() % 4, pair = row / 2 + g;
-    using Wide = std::conditional_t<kDraw == Draw::kGaussian, int64_t, int32_t>;
-    Wide noise_sums[4][4] = {};
-    for (uint32_t r = 0; kPerturbed && r < model.rank; ++r) {
-      const int32_t* dot = dots + (slot * model.rank + r) * rows + row + g;
-      const int32_t d[2] = {dot[0], dot[8]};
-      const uint32_t* words = NoiseAt(place.noise + r * place.outputs + unit, pair);
-      const uint32_t bits = words[0] >> 2 * q;
+    const int32_t* dot = dots + slot * model.rank * kRows + row + g;
+    const uint32_t* words = NoiseAt(place.noise + unit, pair);
+    const uint32_t next_words = place.outputs * kPairs * kWords;  // of the next rank
+    if constexpr (kDraw == Draw::kRademacher)
+      for (uint32_t r = 0; r < model.rank; ++r)
+        AddSigned(words[r * next_words] >> 2 * q, dot[r * kRows], dot[r * kRows + 8], sums);
 #pragma unroll
-      for (uint32_t j = 0; j < 4; ++j) {
+    for (uint32_t j = 0; j < 4; ++j) {
+      const uint32_t column = 8 * j + 2 * q;
+      int64_t wide_sums[4] = {};
+      if constexpr (kDraw == Draw::kGaussian)
+        for (uint32_t r = 0; r < model.rank; ++r) {
+          const int8_t* values = reinterpret_cast<const int8_t*>(words + r * next_words) + column;
 #pragma unroll
-        for (uint32_t i = 0; i < 4; ++i) {
-          const uint32_t b = i % 2;
-          if constexpr (kDraw == Draw::kRademacher) {
-            const int32_t mask = static_cast<int32_t>(bits << (31 - 8 * j - b)) >> 31;
-            sums[j][i] += (d[i / 2] ^ mask) - mask;
-          } else if constexpr (kDraw == Draw::kGaussian) {
-            const auto value = reinterpret_cast<const int8_t*>(words)[8 * j + 2 * q + b];
-            noise_sums[j][i] += int64_t{d[i / 2]} * value;
-          }
+          for (uint32_t i = 0; i < 4; ++i)
+            wide_sums[i] += int64_t{dot[r * kRows + i / 2 * 8]} * values[i % 2];
         }
+      uint32_t v[4];
+#pragma unroll
+      for (uint32_t i = 0; i < 4; ++i) {
+        if constexpr (kDraw == Draw::kGaussian)
+          v[i] = DivideRaised(sums[j][i] + (wide_sums[i] >> (4 + model.sigma_shift)), division);
+        else
+          v[i] = DivideRaised(sums[j][i], division);
       }
+      int8_t* to = out.Row(row + g) + unit * kChunk + column;
+      *reinterpret_cast<uint16_t*>(to) = static_cast<uint16_t>((v[0] | v[1] << 8) ^ 0x8080u);
+      *reinterpret_cast<uint16_t*>(to + 8 * out.stride) =
+          static_cast<uint16_t>((v[2] | v[3] << 8) ^ 0x8080u);
     }
+  }
+
+  // Adds `plus` and `minus`, negated where the output's bit is set: bits 8 j + b are its.
+  static __device__ void AddSigned(uint32_t bits, int32_t plus, int32_t minus,
+                                   int32_t (&sums)[4][4]) {
 #pragma unroll
     for (uint32_t j = 0; j < 4; ++j) {
 #pragma unroll
-      for (uint32_t s = 0; s < 2; ++s) {
-        uint32_t v[2];
-#pragma unroll
-        for (uint32_t b = 0; b < 2; ++b) {
-          const uint32_t i = 2 * s + b;
-          if constexpr (kDraw == Draw::kGaussian)
-            v[b] =
-                DivideRaised(sums[j][i] + (noise_sums[j][i] >> (4 + model.sigma_shift)), division);
-          else
-            v[b] = DivideRaised(sums[j][i], division);
-        }
-        *reinterpret_cast<uint16_t*>(out.Row(row + g + 8 * s) + unit * kChunk + 8 * j + 2 * q) =
-            static_cast<uint16_t>((v[0] | v[1] << 8) ^ 0x8080u);
+      for (uint32_t b = 0; b < 2; ++b) {
+        const int32_t mask = static_cast<int32_t>(bits << (31 - 8 * j - b)) >> 31;
+        sums[j][b] += (plus ^ mask) - mask;
+        sums[j][2 + b] += (minus ^ mask) - mask;
       }
     }
   }
 
-  // A product of all rows, or two side by side, slots 0 and 1.
-  struct Product {
-    MatrixPlace place;
-    Tile in, out;
-  };
-  template <uint32_t kCount>
-  __device__ void Products(const Product (&products)[kCount]) const {
-    const uint32_t parts = rows / kTileRows, jobs = products[0].place.outputs * parts;
-    for (uint32_t i = Warp(); i < jobs * kCount; i += Warps()) {
-      const uint32_t slot = i / jobs, job = i % jobs;
-      const Product& product = products[slot];
-      Multiply(product.place, slot, product.in, product.out, job / parts, job % parts);
+  __device__ void Multiply(const Product& product) const {
+    for (uint32_t unit = Warp(); unit < product.place.outputs; unit += Warps())
+      Multiply(product, 0, unit);
+    __syncthreads();
+  }
+  // Two products of as many outputs, of slots 0 and 1, side by side.
+  __device__ void Multiply(const Product& first_product, const Product& second) const {
+    const uint32_t units = first_product.place.outputs;
+    for (uint32_t i = Warp(); i < 2 * units; i += Warps()) {
+      const Product product = i < units ? first_product : second;
+      Multiply(product, i / units, i % units);
     }
     __syncthreads();
   }
@@ -480,7 +484,7 @@ struct Block {
       Dots(pair, 0, place(kMatrixWf), normed);
       Dots(pair, 1, place(kMatrixUf), h);
     });
-    Products<2>({{place(kMatrixWf), normed, f}, {place(kMatrixUf), h, from_state}});
+    Multiply(Product{place(kMatrixWf), normed, f}, Product{place(kMatrixUf), h, from_state});
     ForPairs([&](uint32_t pair) {
       ForWords(pair, [&](uint32_t row, uint32_t c) {
         const uint32_t bias =
@@ -492,7 +496,8 @@ struct Block {
       Dots(pair, 0, place(kMatrixWh), normed);
       Dots(pair, 1, place(kMatrixUh), gated);
     });
-    Products<2>({{place(kMatrixWh), normed, from_x}, {place(kMatrixUh), gated, from_state}});
+    Multiply(Product{place(kMatrixWh), normed, from_x},
+             Product{place(kMatrixUh), gated, from_state});
     ForPairs([&](uint32_t pair) {
       ForWords(pair, [&](uint32_t row, uint32_t c) {
         const uint32_t bias =
@@ -506,9 +511,9 @@ struct Block {
       Norm(pair, vector + kVectorGain2);
       Dots(pair, 0, place(kMatrixW1), normed);
     });
-    Products<1>({{place(kMatrixW1), normed, wide}});
+    Multiply(Product{place(kMatrixW1), normed, wide});
     ForPairs([&](uint32_t pair) { Dots(pair, 0, place(kMatrixW2), wide); });
-    Products<1>({{place(kMatrixW2), wide, f}});
+    Multiply(Product{place(kMatrixW2), wide, f});
     ForPairs([&](uint32_t pair) {
       ForWords(pair, [&](uint32_t row, uint32_t c) {
         x.Word(row, c) = __vaddss4(f.Word(row, c), x.Word(row, c));
@@ -523,7 +528,7 @@ struct Block {
       Norm(pair, kLayerVectors * model.layers);
       Dots(pair, 0, head, normed);
     });
-    Products<1>({{head, normed, wide}});
+    Multiply(Product{head, normed, wide});
   }
 
   // Adds the scores of the bytes at `at`.
@@ -559,7 +564,7 @@ struct Block {
       Head();
       Score(at + 1);
     }
-    const uint32_t i = threadIdx.x < rows ? first + SequenceOf(threadIdx.x) : sequences.count;
+    const uint32_t i = threadIdx.x < kRows ? first + SequenceOf(threadIdx.x) : sequences.count;
     if (i < sequences.count) {
       const RowState& sums = row_states[threadIdx.x];
       if (sequences.scores != nullptr) sequences.scores[i] = static_cast<int32_t>(sums.score);
@@ -571,12 +576,12 @@ struct Block {
 };
 
 template <Draw kDraw>
-__global__ void __launch_bounds__(kThreadsPerRow* kMaxRows, 1)
-    MmaKernel(ModelView model, Sequences sequences, MmaMemory memory, MmaSizes sizes, uint32_t rows,
+__global__ void __launch_bounds__(kThreadsAtOnce, 1)
+    MmaKernel(ModelView model, Sequences sequences, MmaMemory memory, MmaSizes sizes,
               Divisions divisions) {
   extern __shared__ __align__(16) int8_t activations[];
-  __shared__ RowState row_states[kMaxRows];
-  const uint32_t stride = model.hidden + kPad, narrow = rows * stride;
+  __shared__ RowState row_states[kRows];
+  const uint32_t stride = model.hidden + kPad, narrow = kRows * stride;
   const Tile wide{activations + 4 * narrow, WideOf(model.hidden) + kPad};
   Block<kDraw> block{model,
                      sequences,
@@ -584,7 +589,6 @@ __global__ void __launch_bounds__(kThreadsPerRow* kMaxRows, 1)
                      memory.noise + blockIdx.x * sizes.noise,
                      memory.vectors + blockIdx.x * sizes.vectors,
                      memory.states + blockIdx.x * sizes.states,
-                     rows,
                      0,
                      divisions,
                      {activations, stride},
@@ -592,15 +596,15 @@ __global__ void __launch_bounds__(kThreadsPerRow* kMaxRows, 1)
                      {activations + 2 * narrow, stride},
                      {activations + 3 * narrow, stride},
                      wide,
-                     reinterpret_cast<int32_t*>(wide.Row(rows)),
+                     reinterpret_cast<int32_t*>(wide.Row(kRows)),
                      row_states};
-  for (uint32_t first = blockIdx.x * rows; first < sequences.count; first += gridDim.x * rows) {
+  for (uint32_t first = blockIdx.x * kRows; first < sequences.count; first += gridDim.x * kRows) {
     block.first = first;
     block.Run();
   }
 }
 
-using Kernel = void (*)(ModelView, Sequences, MmaMemory, MmaSizes, uint32_t, Divisions);
+using Kernel = void (*)(ModelView, Sequences, MmaMemory, MmaSizes, Divisions);
 
 Kernel KernelFor(core::Noise noise, bool perturbed) {
   if (!perturbed) return MmaKernel<Draw::kNone>;
@@ -619,30 +623,22 @@ cudaError_t PlanMma(const ModelView& model, MmaPlan& plan) {
   if (error == cudaSuccess)
     error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   if (error != cudaSuccess || major < 8 || model.hidden % kChunk != 0) return error;
-  for (uint32_t rows = kMaxRows; rows >= kTileRows && plan.rows == 0; rows /= 2) {
-    const uint32_t bytes = SharedBytes(rows, model.hidden, model.rank);
-    if (bytes + kMaxRows * sizeof(RowState) <= static_cast<uint32_t>(most)) plan = {rows, bytes, 1};
-  }
-  if (plan.rows == 0) return cudaSuccess;
-  for (const bool perturbed : {false, true}) {
-    const Kernel kernel = KernelFor(model.noise, perturbed);
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(plan.shared_bytes));
-    if (error != cudaSuccess) return error;
-    int blocks = 0;
-    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-        &blocks, kernel, static_cast<int>(kThreadsPerRow * plan.rows), plan.shared_bytes);
-    if (error != cudaSuccess) return error;
-    plan.blocks_at_once = blocks < 1 ? 1 : static_cast<uint32_t>(blocks);
-  }
-  return cudaSuccess;
+  // What a block takes beside its dynamic shared memory.
+  constexpr uint32_t kStatic = kRows * sizeof(RowState), kReserved = 1024;
+  const uint32_t bytes = SharedBytes(model.hidden, model.rank);
+  if (bytes + kStatic > static_cast<uint32_t>(most)) return cudaSuccess;
+  error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+  const uint32_t fit = static_cast<uint32_t>(most) / (bytes + kStatic + kReserved);
+  const uint32_t blocks = fit < 1 ? 1 : fit > 3 ? 3 : fit;
+  plan = {kThreadsAtOnce / blocks, bytes, blocks};
+  return error;
 }
 
-MmaSizes MmaSizesFor(const ModelView& model, const MmaPlan& plan, uint32_t blocks) {
+MmaSizes MmaSizesFor(const ModelView& model, uint32_t blocks) {
   const MatrixPlace head = PlaceOf(model, model.layers, 0);
-  const size_t rows = plan.rows, row_bytes = rows * model.hidden;
+  const size_t row_bytes = size_t{kRows} * model.hidden;
   return {(size_t{head.fragment} + head.outputs * head.inputs) * kFragmentBytes,
-          blocks * (rows / 2 * NoiseChunks(model) * WordsPerChunk(model.noise)),
+          blocks * (size_t{kPairs} * NoiseChunks(model) * WordsPerChunk(model.noise)),
           blocks * (Vectors(model) * row_bytes), blocks * (model.layers * row_bytes)};
 }
 
@@ -661,8 +657,8 @@ cudaError_t MmaEvaluate(const ModelView& model, const Sequences& sequences, cons
   const Divisions divisions{
       MatmulDivisionBy(core::MatmulDivisor(model.hidden)),
       MatmulDivisionBy(core::MatmulDivisor(core::kMlpExpansion * model.hidden))};
-  kernel<<<blocks, kThreadsPerRow * plan.rows, plan.shared_bytes>>>(
-      model, sequences, memory, MmaSizesFor(model, plan, 1), plan.rows, divisions);
+  kernel<<<blocks, plan.threads, plan.shared_bytes>>>(model, sequences, memory,
+                                                      MmaSizesFor(model, 1), divisions);
   return cudaGetLastError();
 }
 

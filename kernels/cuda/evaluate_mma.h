@@ -10,11 +10,14 @@
 
 namespace hatchery::cuda {
 
+// Sequences that one block carries at a time.
+inline constexpr uint32_t kMmaSequences = 32;
+
 // How a model runs on a device.
 struct MmaPlan {
-  uint32_t rows = 0;            // sequences that a block carries: 64 or 32; 0: does not fit
+  uint32_t threads = 0;         // of a block; 0: does not fit
   uint32_t shared_bytes = 0;    // of a block
-  uint32_t blocks_at_once = 0;  // of a multiprocessor, at least 1
+  uint32_t blocks_at_once = 0;  // that a multiprocessor takes
 };
 
 // Device memory that the evaluation works in, sized by MmaSizesFor.
@@ -33,7 +36,7 @@ struct MmaSizes {  // in elements
 // the activations of 32 sequences fit in a multiprocessor's shared memory; any layers, rank and
 // noise.
 cudaError_t PlanMma(const ModelView& model, MmaPlan& plan);
-MmaSizes MmaSizesFor(const ModelView& model, const MmaPlan& plan, uint32_t blocks);
+MmaSizes MmaSizesFor(const ModelView& model, uint32_t blocks);
 
 // Lays the model's matrices out for MmaEvaluate.
 cudaError_t MmaPack(const ModelView& model, const MmaMemory& memory);
