@@ -97,12 +97,12 @@ __device__ inline uint32_t VectorTensor(const ModelView& model, uint32_t vector)
 }
 
 __global__ void PackKernel(ModelView model, MmaMemory memory) {
-  const MatrixPlace place = PlaceOf(model, blockIdx.y / kMatrices, blockIdx.y % kMatrices);
+  const MatrixPlace place = PlaceOf(model, blockIdx.x / kMatrices, blockIdx.x % kMatrices);
   const uint32_t words = place.outputs * place.inputs * (kFragmentBytes / 4);
   const int8_t* matrix = model.weights + model.offsets[place.tensor];
   uint32_t* out =
       reinterpret_cast<uint32_t*>(memory.weights + size_t{place.fragment} * kFragmentBytes);
-  for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < words; i += gridDim.x * blockDim.x) {
+  for (uint32_t i = blockIdx.y * blockDim.x + threadIdx.x; i < words; i += gridDim.y * blockDim.x) {
     // Word w of a lane: half w % 2 of the inputs of output 8 (w / 2) + lane / 4.
     const uint32_t fragment = i / 256, lane = i / 4 % 32, w = i / 128 % 2 * 4 + i % 4;
     const uint32_t row = fragment / place.inputs * kChunk + 8 * (w / 2) + lane / 4;
@@ -320,13 +320,13 @@ struct Block {
       const uint32_t row = RowOf(pair, s);
       int32_t sum = 0;
       for (uint32_t c = 4 * Lane(); c < model.hidden; c += 128)
-        sum = AddMagnitudes(x.Word(row, c), sum);
-      const NormDivision division =
-          DivisionBy(core::NormDivisor(__reduce_add_sync(kAll, sum), model.hidden));
+        sum = AddMagnitudes(Offset4(x.Word(row, c)), sum);
+      const int32_t reciprocal =
+          ReciprocalOf(core::NormDivisor(__reduce_add_sync(kAll, sum), model.hidden));
       const int8_t* gain = VectorAt(vector, row);
       for (uint32_t c = 4 * Lane(); c < model.hidden; c += 128)
         normed.Word(row, c) =
-            Norm4(x.Word(row, c), *reinterpret_cast<const uint32_t*>(gain + c), division);
+            Norm4(x.Word(row, c), *reinterpret_cast<const uint32_t*>(gain + c), reciprocal);
     }
   }
 
@@ -491,7 +491,9 @@ struct Block {
             *reinterpret_cast<const uint32_t*>(VectorAt(vector + kVectorBiasF, row) + c);
         const uint32_t gate = GateSums4(f.Word(row, c), from_state.Word(row, c), bias);
         f.Word(row, c) = gate;
-        gated.Word(row, c) = GatedState4(gate ^ 0x80808080u, h.Word(row, c));
+        const uint32_t offset = Offset4(gate);
+        gated.Word(row, c) =
+            GatedState4(LowUnsigned16(offset), HighUnsigned16(offset), h.Word(row, c));
       });
       Dots(pair, 0, place(kMatrixWh), normed);
       Dots(pair, 1, place(kMatrixUh), gated);
@@ -502,8 +504,10 @@ struct Block {
       ForWords(pair, [&](uint32_t row, uint32_t c) {
         const uint32_t bias =
             *reinterpret_cast<const uint32_t*>(VectorAt(vector + kVectorBiasH, row) + c);
-        const uint32_t candidate = GateSums4(from_x.Word(row, c), from_state.Word(row, c), bias);
-        const uint32_t next = NextState4(f.Word(row, c) ^ 0x80808080u, candidate, h.Word(row, c));
+        const uint32_t candidate =
+            Offset4(GateSums4(from_x.Word(row, c), from_state.Word(row, c), bias));
+        const uint32_t next = NextState4(Offset4(f.Word(row, c)), LowUnsigned16(candidate),
+                                         HighUnsigned16(candidate), h.Word(row, c));
         *reinterpret_cast<uint32_t*>(StateAt(layer, row) + c) = next;
         x.Word(row, c) = __vaddss4(next, x.Word(row, c));
       });
@@ -643,7 +647,7 @@ MmaSizes MmaSizesFor(const ModelView& model, uint32_t blocks) {
 }
 
 cudaError_t MmaPack(const ModelView& model, const MmaMemory& memory) {
-  PackKernel<<<dim3(32, kMatrices * model.layers + 1), 256>>>(model, memory);
+  PackKernel<<<dim3(kMatrices * model.layers + 1, 32), 256>>>(model, memory);
   return cudaGetLastError();
 }
 

@@ -23,8 +23,10 @@ __device__ inline void WgmmaFence() { asm volatile("wgmma.fence.sync.aligned;" :
 __device__ inline void WgmmaCommit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
+// Waits until at most kPending of the committed groups go on.
+template <uint32_t kPending>
 __device__ inline void WgmmaWait() {
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
 // d (+)= a b^T for 64 rows of a and 128 rows of b, 32 bytes of each. Thread t of the warpgroup

@@ -13,9 +13,9 @@ namespace {
 
 TEST(NormDivision, EqualsTheContractEverywhere) {
   for (int32_t m = 1; m <= 128; ++m) {
-    const cuda::NormDivision division = cuda::DivisionBy(m);
+    const int32_t reciprocal = cuda::ReciprocalOf(m);
     for (int32_t n = -128 * 127; n <= 128 * 127; ++n)
-      ASSERT_EQ(cuda::DivideTop(n, division) >> 24, core::Saturate(core::FloorDiv(n, m)))
+      ASSERT_EQ(cuda::Divide(256 * n + cuda::kDivideRounding, reciprocal), core::FloorDiv(n, m))
           << n << " / " << m;
   }
 }
