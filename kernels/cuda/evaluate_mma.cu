@@ -551,6 +551,7 @@ struct Block {
         }
         terms = __reduce_add_sync(kAll, terms);
         const bool correct = __any_sync(kAll, beats) == 0;
+        __syncwarp();  // other lanes have read the row's state
         if (Lane() != 0) continue;
         row_states[row].score += core::TokenScore(of_target, terms);
         row_states[row].coarse_score += core::CoarseTokenScore(of_target, terms);
