@@ -8,6 +8,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/evaluate.h"
 #include "kernels/cuda/evaluate_hopper.h"
+#include "kernels/cuda/evaluate_mma.h"
 #include "kernels/cuda/update.h"
 
 namespace hatchery {
@@ -51,7 +52,9 @@ class CudaReplica : public Replica {
   uint32_t step() const override { return step_; }
   std::string Description() const override {
     return "cuda (" + device_name_ + ", device " + std::to_string(options_.device) +
-           (fast_ ? ", fused)" : ", reference kernels)");
+           (kernel_ == Kernel::kReference ? ", reference kernels)"
+            : kernel_ == Kernel::kMma     ? ", fused for any shape)"
+                                          : ", fused)");
   }
 
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
@@ -67,10 +70,13 @@ class CudaReplica : public Replica {
  private:
   Status UseDevice() const { return FromCuda(cudaSetDevice(options_.device), "select the device"); }
   Status AllocateModel();
-  Status AllocateFast();
-  Status AllocateFastFor(uint32_t blocks);
-  cuda::HopperMemory FastMemory() const;
-  // Sequences that one launch takes.
+  Status ChooseKernel(const cudaDeviceProp& properties);
+  Status AllocateHopper(uint32_t blocks);
+  cuda::HopperMemory HopperMemory() const;
+  Status AllocateMma(uint32_t blocks);
+  cuda::MmaMemory MmaMemory() const;
+  // Sequences that a block of the kernel carries at a time; and that one launch takes.
+  uint32_t BlockSequences() const;
   uint32_t SequencesAtOnce(uint64_t tokens_each) const;
   Status LoadData(DataView data);
   cuda::ModelView View() const;
@@ -89,8 +95,9 @@ class CudaReplica : public Replica {
   const CudaOptions options_;
   const uint64_t held_out_bytes_;
   std::string device_name_;
-  bool fast_ = false;  // the fused kernel evaluates members and held-out streams
-  uint32_t multiprocessors_ = 0;
+  // Which evaluates members and held-out streams.
+  enum class Kernel { kReference, kMma, kHopper } kernel_ = Kernel::kReference;
+  cuda::MmaPlan mma_plan_;
   uint32_t reference_blocks_ = 0, fast_blocks_ = 0;  // that run at a time
   uint32_t step_ = 0;
 
@@ -111,9 +118,11 @@ class CudaReplica : public Replica {
   cuda::Buffer<uint8_t> token_{&memory_};
   cuda::Buffer<int8_t> logits_{&memory_};
 
-  // Of the fused kernel; see HopperMemory.
+  // Of the fused kernels; see HopperMemory and MmaMemory.
   cuda::Buffer<int8_t> stages_{&memory_}, vectors_{&memory_}, embedding_{&memory_};
   cuda::Buffer<uint4> fast_noise_{&memory_}, fast_states_{&memory_}, fast_scratch_{&memory_};
+  cuda::Buffer<int8_t> mma_weights_{&memory_}, mma_vectors_{&memory_}, mma_states_{&memory_};
+  cuda::Buffer<uint32_t> mma_noise_{&memory_};
 };
 
 Status CudaReplica::Open(DataView data) {
@@ -126,11 +135,12 @@ Status CudaReplica::Open(DataView data) {
   const uint64_t wanted = 4 * static_cast<uint64_t>(properties.multiProcessorCount);
   reference_blocks_ =
       static_cast<uint32_t>(std::clamp<uint64_t>(kMaxReferenceStates / state, 1, wanted));
-  multiprocessors_ = static_cast<uint32_t>(properties.multiProcessorCount);
-  fast_ = options_.kernels == CudaKernels::kAuto &&
-          cuda::HopperFits(View(), properties.major, properties.minor);
+  HATCHERY_RETURN_IF_ERROR(ChooseKernel(properties));
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
-  if (fast_) HATCHERY_RETURN_IF_ERROR(AllocateFast());
+  if (kernel_ != Kernel::kReference)
+    HATCHERY_RETURN_IF_ERROR(AllocateAtMost(fast_blocks_, [this](uint32_t blocks) {
+      return kernel_ == Kernel::kHopper ? AllocateHopper(blocks) : AllocateMma(blocks);
+    }));
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
   return Restore(0, InitialWeights(model_, spec_.seed));
 }
@@ -151,12 +161,21 @@ Status CudaReplica::AllocateModel() {
   return logits_.Allocate(core::kVocabulary, "the logits");
 }
 
-Status CudaReplica::AllocateFast() {
-  fast_blocks_ = multiprocessors_;
-  return AllocateAtMost(fast_blocks_, [this](uint32_t blocks) { return AllocateFastFor(blocks); });
+Status CudaReplica::ChooseKernel(const cudaDeviceProp& properties) {
+  fast_blocks_ = static_cast<uint32_t>(properties.multiProcessorCount);
+  if (options_.kernels == CudaKernels::kAuto &&
+      cuda::HopperFits(View(), properties.major, properties.minor)) {
+    kernel_ = Kernel::kHopper;
+  } else if (options_.kernels != CudaKernels::kReference) {
+    HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::PlanMma(View(), mma_plan_), "plan the evaluation"));
+    if (mma_plan_.threads == 0) return {};
+    kernel_ = Kernel::kMma;
+    fast_blocks_ *= mma_plan_.blocks_at_once;
+  }
+  return {};
 }
 
-Status CudaReplica::AllocateFastFor(uint32_t blocks) {
+Status CudaReplica::AllocateHopper(uint32_t blocks) {
   const cuda::HopperSizes sizes = cuda::SizesFor(spec_.layers, blocks);
   HATCHERY_RETURN_IF_ERROR(stages_.Allocate(sizes.stages, "the arranged weights"));
   HATCHERY_RETURN_IF_ERROR(vectors_.Allocate(sizes.vectors, "the arranged vectors"));
@@ -166,15 +185,40 @@ Status CudaReplica::AllocateFastFor(uint32_t blocks) {
   return fast_scratch_.Allocate(sizes.scratch, "the residuals and gates");
 }
 
-cuda::HopperMemory CudaReplica::FastMemory() const {
+cuda::HopperMemory CudaReplica::HopperMemory() const {
   return {stages_.data(),     vectors_.data(),     embedding_.data(),
           fast_noise_.data(), fast_states_.data(), fast_scratch_.data()};
 }
 
+Status CudaReplica::AllocateMma(uint32_t blocks) {
+  const cuda::MmaSizes sizes = cuda::MmaSizesFor(View(), blocks);
+  HATCHERY_RETURN_IF_ERROR(mma_weights_.Allocate(sizes.weights, "the arranged weights"));
+  HATCHERY_RETURN_IF_ERROR(mma_noise_.Allocate(sizes.noise, "the noise of a launch"));
+  HATCHERY_RETURN_IF_ERROR(mma_vectors_.Allocate(sizes.vectors, "the perturbed vectors"));
+  return mma_states_.Allocate(sizes.states, "the recurrent state");
+}
+
+cuda::MmaMemory CudaReplica::MmaMemory() const {
+  return {mma_weights_.data(), mma_noise_.data(), mma_vectors_.data(), mma_states_.data()};
+}
+
+uint32_t CudaReplica::BlockSequences() const {
+  switch (kernel_) {
+    case Kernel::kHopper:
+      return cuda::kHopperMembers;
+    case Kernel::kMma:
+      return cuda::kMmaSequences;
+    case Kernel::kReference:
+      break;
+  }
+  return 1;
+}
+
 uint32_t CudaReplica::SequencesAtOnce(uint64_t tokens_each) const {
+  const bool fast = kernel_ != Kernel::kReference;
   const uint64_t unit =
-      fast_ ? uint64_t{fast_blocks_} * cuda::kHopperMembers : 2 * uint64_t{reference_blocks_};
-  const uint64_t tokens = fast_ ? kFastTokensAtOnce : kReferenceTokensAtOnce;
+      fast ? uint64_t{fast_blocks_} * BlockSequences() : 2 * uint64_t{reference_blocks_};
+  const uint64_t tokens = fast ? kFastTokensAtOnce : kReferenceTokensAtOnce;
   return static_cast<uint32_t>(std::max<uint64_t>(1, tokens / (tokens_each * unit)) * unit);
 }
 
@@ -206,12 +250,14 @@ cuda::Sequences CudaReplica::MemberSequences(Shard shard) const {
 }
 
 Status CudaReplica::Run(const cuda::Sequences& sequences) {
-  const uint32_t tiles = (sequences.count + cuda::kHopperMembers - 1) / cuda::kHopperMembers;
+  const uint32_t tiles = (sequences.count + BlockSequences() - 1) / BlockSequences();
+  const uint32_t most = kernel_ == Kernel::kReference ? reference_blocks_ : fast_blocks_;
+  const uint32_t blocks = std::min(tiles, most);
   const cudaError_t launched =
-      fast_
-          ? cuda::HopperEvaluate(View(), sequences, std::min(tiles, fast_blocks_), FastMemory())
-          : cuda::EvaluateReference(View(), sequences, std::min(sequences.count, reference_blocks_),
-                                    states_.data(), false);
+      kernel_ == Kernel::kHopper ? cuda::HopperEvaluate(View(), sequences, blocks, HopperMemory())
+      : kernel_ == Kernel::kMma
+          ? cuda::MmaEvaluate(View(), sequences, mma_plan_, blocks, MmaMemory())
+          : cuda::EvaluateReference(View(), sequences, blocks, states_.data(), false);
   HATCHERY_RETURN_IF_ERROR(FromCuda(launched, "launch the evaluation"));
   return FromCuda(cudaDeviceSynchronize(), "evaluate");
 }
@@ -290,7 +336,7 @@ Status CudaReplica::ComputeUpdate(const Commit& commit, uint64_t offset, uint64_
   const cuda::UpdateStep step{fitness_.data(), spec_.pairs(),
                               core::NoiseStep(step_, spec_.noise_reuse), thresholds.matrix,
                               thresholds.element};
-  const bool fast = options_.kernels == CudaKernels::kAuto &&
+  const bool fast = options_.kernels != CudaKernels::kReference &&
                     cuda::FastUpdateFits(View(), spec_.pairs(), LargestMagnitude(fitness));
   const uint32_t matrix_tile = fast ? cuda::kFastTile : cuda::kMatrixTile;
   const uint32_t element_tile = fast ? cuda::kFastTile : cuda::kElementTile;
@@ -379,8 +425,10 @@ Status CudaReplica::Restore(uint32_t step, std::span<const int8_t> weights) {
 }
 
 Status CudaReplica::WeightsChanged() {
-  if (!fast_) return {};
-  return FromCuda(cuda::HopperPack(View(), FastMemory()), "arrange the weights");
+  if (kernel_ == Kernel::kReference) return {};
+  return FromCuda(kernel_ == Kernel::kHopper ? cuda::HopperPack(View(), HopperMemory())
+                                             : cuda::MmaPack(View(), MmaMemory()),
+                  "arrange the weights");
 }
 
 StatusOr<std::vector<int8_t>> CudaReplica::Logits(uint8_t token, RecurrentState& state) {

@@ -11,6 +11,7 @@ namespace hatchery {
 // Which kernels evaluate and update. All are bit-identical.
 enum class CudaKernels {
   kAuto,       // the fastest that fits the device and the model's shape
+  kMma,        // those of Ampere and later where they fit the shape, for tests on newer devices
   kReference,  // simple kernels for every shape
 };
 

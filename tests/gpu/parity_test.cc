@@ -69,6 +69,29 @@ std::vector<Case> Cases() {
       [](JobSpec& s) { s.fitness = FitnessRule::kNormalized; });
   add("egg2x32NoiseReuse", Spec(32, 2, 70, 16), [](JobSpec& s) { s.noise_reuse = 3; });
   add("egg1x40", Spec(40, 1, 30, 7), as_is);
+  add("egg1x32Rank8", Spec(32, 1, 130, 9), [](JobSpec& s) { s.rank = 8; });
+  add("egg2x64Rank3", Spec(64, 2, 64, 9), [](JobSpec& s) {
+    s.rank = 3;
+    s.sigma_shift = 0;
+    s.burn_in = 3;
+  });
+  add("egg3x96Rank5", Spec(96, 3, 90, 6), [](JobSpec& s) {
+    s.rank = 5;
+    s.group_size = 6;
+  });
+  add("egg1x128Rank2", Spec(128, 1, 200, 6), [](JobSpec& s) { s.rank = 2; });
+  add("egg2x160Rank7", Spec(160, 2, 70, 5), [](JobSpec& s) { s.rank = 7; });
+  add("egg1x256Rank6SmallSigma", Spec(256, 1, 66, 4), [](JobSpec& s) {
+    s.rank = 6;
+    s.sigma_shift = 4;
+  });
+  add("egg2x512", Spec(512, 2, 40, 4), [](JobSpec& s) { s.burn_in = 2; });
+  add("egg1x512Rank8", Spec(512, 1, 66, 3), [](JobSpec& s) { s.rank = 8; });
+  add("egg1x512Gaussian", Spec(512, 1, 34, 3), [](JobSpec& s) {
+    s.noise = core::Noise::kGaussian;
+    s.rank = 8;
+    s.sigma_shift = 0;
+  });
   add("egg1x5", Spec(5, 1, 30, 7), as_is);
   return cases;
 }
@@ -167,14 +190,17 @@ TEST_P(Parity, ExtremeWeights) {
   EXPECT_EQ(Scores(*cuda_, all), Scores(*cpu_, all));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cuda, Parity,
-    testing::Combine(testing::ValuesIn(Cases()),
-                     testing::Values(CudaKernels::kReference, CudaKernels::kAuto)),
-    [](const auto& test_info) {
-      const bool reference = std::get<1>(test_info.param) == CudaKernels::kReference;
-      return std::get<0>(test_info.param).name + (reference ? "Reference" : "Auto");
-    });
+INSTANTIATE_TEST_SUITE_P(Cuda, Parity,
+                         testing::Combine(testing::ValuesIn(Cases()),
+                                          testing::Values(CudaKernels::kReference,
+                                                          CudaKernels::kMma, CudaKernels::kAuto)),
+                         [](const auto& test_info) {
+                           const CudaKernels kernels = std::get<1>(test_info.param);
+                           return std::get<0>(test_info.param).name +
+                                  (kernels == CudaKernels::kReference ? "Reference"
+                                   : kernels == CudaKernels::kMma     ? "Mma"
+                                                                      : "Auto");
+                         });
 
 // With less and less memory: smaller chunks and the same bytes, and in the end one clear line.
 TEST(Cuda, ScarceMemoryMakesSmallerChunksThenAnError) {
