@@ -167,6 +167,7 @@ void JobStore::NoteTime(const std::string& job_id, uint32_t step) {
   if (notes.started == 0) {
     // The first steps after a stop are not timed: nobody knows when workers began them.
     note.kind = step == 1 ? kStartedEvent : kResumedEvent;
+    note.text = "workers have done step " + std::to_string(step - 1);
     notes.started = note.unix_milliseconds;
   } else if (notes.reached && notes.reached->kind != kTimeEvent) {
     return;  // that one is to be written first
