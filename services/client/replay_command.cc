@@ -62,8 +62,9 @@ void Print(const Options& options, const JournalReader& journal, const ReplayRes
     return;
   }
   std::printf("%s  step %u  %s\n", digest.c_str(), result.step, journal.path().c_str());
-  std::printf("verified: %llu digests of the journal and %zu checkpoints agree with the replay\n",
-              static_cast<unsigned long long>(result.compared), checkpoints);
+  std::printf("verified: %llu digests of the journal and %zu checkpoint%s agree with the replay\n",
+              static_cast<unsigned long long>(result.compared), checkpoints,
+              checkpoints == 1 ? "" : "s");
   if (!result.closing && !options.at)
     std::printf("the run is not finished: the journal has no closing record\n");
 }
