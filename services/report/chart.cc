@@ -140,35 +140,54 @@ std::vector<Point> Thinned(const std::vector<Point>& all) {
   return kept;
 }
 
-std::string DrawSeries(const Series& series, size_t index) {
+// How the numbers in a picture's lines become places in its plot: x * sx + tx, y * sy + ty.
+struct Transform {
+  double sx = 1, sy = 1, tx = 0, ty = 0;
+  Point operator()(const Point& p) const { return {p.x * sx + tx, p.y * sy + ty}; }
+};
+
+// `more`: attributes of the lines.
+std::string DrawSeries(const Series& series, size_t index, const Transform& place,
+                       const char* more) {
   const auto points = Thinned(series.points);
   const std::string css = SeriesClass(index);
-  const char* fixed = " vector-effect=\"non-scaling-stroke\"";
   std::string line, dots;
-  for (const Point& point : points) {
+  for (const Point& own : points) {
+    const Point point = place(own);
     line += Format("%s%.9g,%.6g", line.empty() ? "" : " ", point.x, point.y);
     if (series.dots) dots += Format("M%.9g,%.6gh0", point.x, point.y);
   }
   std::string svg =
-      Format("<g class=\"series\"><polyline class=\"line %s\"%s points=\"", css.c_str(), fixed);
+      Format("<g class=\"series\"><polyline class=\"line %s\"%s points=\"", css.c_str(), more);
   svg += line + "\"/>";
   if (!dots.empty()) {
-    svg += Format("<path class=\"dot %s\"%s d=\"", css.c_str(), fixed);
+    svg += Format("<path class=\"dot %s\"%s d=\"", css.c_str(), more);
     svg += dots + "\"/>";
   }
   return svg + "</g>";
 }
 
+// Where the figures' scaling happens. A browser can scale them as it draws, with strokes of the
+// same width at any scale; other programs, and librsvg among them, scale the strokes with them.
+enum class Scaled { kByBrowser, kHere };
+
 // The lines, cut off at the box's edges.
-std::string DrawLines(const Chart& chart, const Axes& axes) {
+std::string DrawLines(const Chart& chart, const Axes& axes, Scaled scaled) {
   const Box& box = axes.box;
   const double sx = box.width / axes.x.size(), sy = -box.height / axes.y.size();
+  const Transform transform{sx, sy, -axes.x.low * sx, -axes.y.high * sy};
   std::string svg =
       Format("<svg class=\"plot\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\">", box.x,
              box.y, box.width, box.height);
-  svg += Format("<g class=\"lines\" transform=\"matrix(%.9g 0 0 %.9g %.9g %.9g)\">", sx, sy,
-                -axes.x.low * sx, -axes.y.high * sy);
-  for (size_t i = 0; i < chart.series.size(); ++i) svg += DrawSeries(chart.series[i], i);
+  svg += "<g class=\"lines\"";
+  if (scaled == Scaled::kByBrowser)
+    svg += Format(" transform=\"matrix(%.9g 0 0 %.9g %.9g %.9g)\"", transform.sx, transform.sy,
+                  transform.tx, transform.ty);
+  svg += ">";
+  for (size_t i = 0; i < chart.series.size(); ++i)
+    svg += scaled == Scaled::kByBrowser
+               ? DrawSeries(chart.series[i], i, {}, " vector-effect=\"non-scaling-stroke\"")
+               : DrawSeries(chart.series[i], i, transform, "");
   return svg + "</g></svg>";
 }
 
@@ -222,8 +241,8 @@ std::string FormatNumber(double value, int digits) {
 
 std::string ChartToInlineSvg(const Chart& chart, double width, double height) {
   const Axes axes = AxesOf(chart, {64, 8, width - 64 - 14, height - 8 - 46});
-  return Open(chart, width, height, axes) + DrawAxes(chart, axes) + DrawLines(chart, axes) +
-         "</svg>";
+  return Open(chart, width, height, axes) + DrawAxes(chart, axes) +
+         DrawLines(chart, axes, Scaled::kByBrowser) + "</svg>";
 }
 
 std::string ChartToSvgFile(const Chart& chart) {
@@ -234,7 +253,7 @@ std::string ChartToSvgFile(const Chart& chart) {
   return Open(chart, kWidth, y + 14, axes) + "<style>" + kFileStyle + "</style>" +
          "<rect class=\"paper\" width=\"100%\" height=\"100%\"/>" +
          Text("title", 72, 26, "start", chart.title) + DrawAxes(chart, axes) +
-         DrawLines(chart, axes) + legend + "</svg>\n";
+         DrawLines(chart, axes, Scaled::kHere) + legend + "</svg>\n";
 }
 
 }  // namespace hatchery::report

@@ -1,7 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// Line charts as SVG. The figures themselves stand in the file, in their own units, under a
-// transform: so a script can read and zoom them, and another program can take them out.
+// Line charts as SVG.
 #pragma once
 
 #include <string>
@@ -30,9 +29,11 @@ struct Chart {
 };
 
 // A part of an HTML page: without title and legend; its colours come from the page's style sheet
-// (classes s0 … s7 of a series, `line`, `grid`, `tick`, `label`). Size in user units.
+// (classes s0 … s7 of a series, `line`, `grid`, `tick`, `label`). Size in user units. The figures
+// themselves stand in it, in their own units, under a transform: so a script can read and zoom
+// them.
 std::string ChartToInlineSvg(const Chart& chart, double width, double height);
-// A file of its own, with title, legend and colours, on white.
+// A file of its own, with title, legend and colours, on white, for any program that draws SVG.
 std::string ChartToSvgFile(const Chart& chart);
 
 // Classes of the i-th series: eight colours that colour-blind people tell apart, then the same

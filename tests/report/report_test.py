@@ -15,6 +15,7 @@ import tempfile
 import time
 import unittest
 import xml.etree.ElementTree as ET
+import zlib
 
 HATCHERY = ""
 NAME = "<script>alert(1)</script>&\"'"
@@ -51,6 +52,33 @@ def tfrecords(data):
         assert struct.unpack_from("<I", data, at + 12 + length)[0] == masked(payload)
         yield payload
         at += 16 + length
+
+
+def read_png(data):
+    """Width, height and rows of (red, green, blue) of a PNG of 8-bit colours."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
+    assert (depth, kind) == (8, 2)
+    at, packed = 8, b""
+    while at < len(data):
+        (size,) = struct.unpack_from(">I", data, at)
+        if data[at + 4:at + 8] == b"IDAT":
+            packed += data[at + 8:at + 8 + size]
+        at += 12 + size
+    raw, stride = zlib.decompress(packed), 3 * width
+    rows, above = [], bytearray(stride)
+    for start in range(0, len(raw), stride + 1):
+        method, row = raw[start], bytearray(raw[start + 1:start + 1 + stride])
+        for i in range(stride):
+            left, up = row[i - 3] if i >= 3 else 0, above[i]
+            corner = above[i - 3] if i >= 3 else 0
+            if method == 4:  # of the three, the nearest to left + up - corner
+                guess = left + up - corner
+                nearest = min((left, up, corner), key=lambda value: abs(guess - value))
+            row[i] = (row[i] + (0, left, up, (left + up) // 2, nearest if method == 4 else 0)[method]) % 256
+        rows.append([tuple(row[i:i + 3]) for i in range(0, stride, 3)])
+        above = row
+    return width, height, rows
 
 
 def protobuf(data):
@@ -338,14 +366,22 @@ class Report(unittest.TestCase):
             self.ok("plot", self.path("run"), self.path("other"), "--metric", metric, "--x",
                     "tokens", "--out", self.path("plot.svg"))
             root = ET.fromstring(self.read("plot.svg"))
+            plot = root.find(SVG + "svg")
+            width, height = float(plot.get("width")), float(plot.get("height"))
+            left, right, low, high = map(float, root.get("data-domain").split())
             lines = [e.get("points") for e in root.iter(SVG + "polyline")]
             self.assertEqual(len(lines), 2)
             for line, name in zip(lines, ("run", "other")):
                 drawn = [tuple(map(float, pair.split(","))) for pair in line.split()]
                 rows = [row for row in self.export(name) if row[column] != ""]
-                self.assertEqual([x for x, _ in drawn], [float(row["tokens"]) for row in rows])
-                for (_, y), row in zip(drawn, rows):
-                    self.assertAlmostEqual(y, factor * float(row[column]), places=4)
+                self.assertEqual(len(drawn), len(rows))
+                for (x, y), row in zip(drawn, rows):
+                    tokens = left + x / width * (right - left)
+                    value = high - y / height * (high - low)
+                    self.assertAlmostEqual(tokens, float(row["tokens"]),
+                                           delta=1e-4 * (right - left))
+                    self.assertAlmostEqual(value, factor * float(row[column]),
+                                           delta=1e-4 * (high - low))
             texts = ["".join(e.itertext()) for e in root.iter(SVG + "text")]
             self.assertIn("%s (%s)" % (NAME, self.path("other")), texts)
             self.assertFalse(list(root.iter(SVG + "script")))
@@ -353,7 +389,27 @@ class Report(unittest.TestCase):
     def test_png(self):
         ran = run("plot", self.path("run"), "--out", self.path("plot.png"))
         if ran.returncode == 0:
-            self.assertEqual(self.read("plot.png")[:8], b"\x89PNG\r\n\x1a\n")
+            width, height, pixels = read_png(self.read("plot.png"))
+            self.assertEqual(width, 1600)
+            # In each column of the plot, the first line's blue, thin, and where the SVG says it is.
+            self.ok("plot", self.path("run"), "--out", self.path("plot.svg"))
+            root = ET.fromstring(self.read("plot.svg"))
+            plot = root.find(SVG + "svg")
+            x0, y0 = float(plot.get("x")), float(plot.get("y"))
+            points = [tuple(map(float, pair.split(",")))
+                      for pair in next(root.iter(SVG + "polyline")).get("points").split()]
+            blue = lambda rgb: all(abs(a - b) < 40 for a, b in zip(rgb, (0x00, 0x72, 0xb2)))
+            checked = 0
+            for (x1, y1), (x2, y2) in zip(points, points[1:]):
+                x, y = 2 * (x0 + (x1 + x2) / 2), 2 * (y0 + (y1 + y2) / 2)
+                column = [row for row in range(round(2 * y0), round(2 * y0) + 760)
+                          if blue(pixels[row][round(x)])]
+                self.assertTrue(column, "no line at x = %g" % x)
+                rise = 2 + abs(y2 - y1) / max(x2 - x1, 1e-9)  # of a steep line, within a column
+                self.assertLess(max(column) - min(column), 8 + 4 * rise)
+                self.assertLess(min(abs(row - y) for row in column), 4 + 2 * rise)
+                checked += 1
+            self.assertGreater(checked, 3)
         else:
             self.assertIn(b"this build writes no PNG", ran.stderr)
 
