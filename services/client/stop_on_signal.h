@@ -1,13 +1,15 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <stop_token>
-#include <thread>
+
+#include "services/common/stop_signals.h"
 
 namespace hatchery {
 
 // Turns SIGINT and SIGTERM into a stop request for as long as it lives. Create it before any other
-// thread: the signals are blocked in every thread that is started later, and taken by one of ours.
+// thread (StopSignals says why).
 class StopOnSignal {
  public:
   StopOnSignal();
@@ -19,7 +21,7 @@ class StopOnSignal {
 
  private:
   std::stop_source stop_;
-  std::jthread waiter_;
+  std::optional<StopSignals> signals_;
 };
 
 }  // namespace hatchery

@@ -27,6 +27,18 @@ void Forward(int signal) {
   errno = error;
 }
 
+// A full or closed pipe must not hold up a handler, nor a child of ours keep it.
+void OpenPipe() {
+  if (pipe(pipe_ends) != 0) {
+    pipe_ends[0] = pipe_ends[1] = -1;
+    return;
+  }
+  for (const int end : pipe_ends) {
+    fcntl(end, F_SETFD, FD_CLOEXEC);
+    fcntl(end, F_SETFL, O_NONBLOCK);
+  }
+}
+
 void Handle(int signal, void (*handler)(int)) {
   struct sigaction action = {};
   action.sa_handler = handler;
@@ -74,7 +86,7 @@ bool Terminal::Usable() {
 }
 
 Terminal::Terminal() {
-  if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) != 0) pipe_ends[0] = pipe_ends[1] = -1;
+  OpenPipe();
   HandleAll(Forward);
   Enter();
 }

@@ -8,12 +8,8 @@
 
 namespace hatchery {
 
-// Bytes that this process can still take without pushing others out: the machine's, or what is left
-// of its control group's limit. UINT64_MAX if the system does not tell.
-uint64_t AvailableMemory();
-
-// OK if `bytes` more fit into AvailableMemory; kResourceExhausted says what was asked for, with
-// `what` ("a replica of the model"), and what there is.
+// OK if `bytes` more fit into AvailableMemory (system.h); kResourceExhausted says what was asked
+// for, with `what` ("a replica of the model"), and what there is.
 Status CheckMemory(const std::string& what, uint64_t bytes);
 
 // "950 bytes", "12.3 MB", "824.7 GB".

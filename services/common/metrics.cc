@@ -4,63 +4,48 @@
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
-#include <sstream>
 
 #include "services/common/address.h"
+#include "services/common/system.h"
 
 namespace hatchery {
 namespace {
 
-// Fields of /proc/self/stat after the program's name, counted from the state (proc(5), field 3).
-std::vector<double> ReadStat() {
-  std::string text;
-  std::getline(std::ifstream("/proc/self/stat"), text);
-  const size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return {};
-  std::istringstream rest(text.substr(name_end + 1));
-  std::string state;
-  rest >> state;
-  std::vector<double> fields = {0};
-  for (double value; rest >> value;) fields.push_back(value);
-  return fields;
-}
+const double program_start =
+    std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 
-double BootTime() {
-  std::ifstream file("/proc/stat");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("btime ")) return std::stod(line.substr(6));
-  return 0;
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
 double OpenFiles() {
   std::error_code error;
-  const auto all = std::filesystem::directory_iterator("/proc/self/fd", error);
+  const auto all = std::filesystem::directory_iterator("/dev/fd", error);
   return static_cast<double>(std::distance(begin(all), end(all)));
 }
 
 // The names are those of Prometheus's own client libraries.
 void WriteProcess(MetricsPage& page) {
-  static const double boot = BootTime();
-  constexpr size_t kUserTicks = 11, kSystemTicks = 12, kStartTicks = 19, kVirtual = 20, kPages = 21;
-  const std::vector<double> stat = ReadStat();
-  if (stat.size() <= kPages) return;
-  const double ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
-  page.Counter("process_cpu_seconds_total", "Processor time used, user and system.",
-               (stat[kUserTicks] + stat[kSystemTicks]) / ticks);
+  rusage use = {};
+  if (getrusage(RUSAGE_SELF, &use) == 0)
+    page.Counter("process_cpu_seconds_total", "Processor time used, user and system.",
+                 Seconds(use.ru_utime) + Seconds(use.ru_stime));
   page.Gauge("process_start_time_seconds", "When the process started, since 1970-01-01 UTC.",
-             boot + stat[kStartTicks] / ticks);
-  page.Gauge("process_virtual_memory_bytes", "Address space in use.", stat[kVirtual]);
-  page.Gauge("process_resident_memory_bytes", "Main memory in use.",
-             stat[kPages] * static_cast<double>(sysconf(_SC_PAGESIZE)));
+             program_start);
+  if (const auto memory = OwnMemory()) {
+    page.Gauge("process_virtual_memory_bytes", "Address space in use.",
+               static_cast<double>(memory->address_space));
+    page.Gauge("process_resident_memory_bytes", "Main memory in use.",
+               static_cast<double>(memory->resident));
+  }
   page.Gauge("process_open_fds", "Open files and sockets.", OpenFiles());
-  rlimit limit{};
+  rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
     page.Gauge("process_max_fds", "The most files and sockets that may be open.",
                static_cast<double>(limit.rlim_cur));

@@ -12,6 +12,7 @@
 #include "services/common/guard.h"
 #include "services/common/log.h"
 #include "services/common/run_events.h"
+#include "services/common/stop_signals.h"
 #include "services/coordinator/authenticator.h"
 #include "services/coordinator/client_service.h"
 #include "services/coordinator/engine.h"
@@ -58,11 +59,7 @@ StatusOr<std::optional<Tokens>> ReadTokensOf(const ListenOptions& options) {
 }
 
 Status Serve(const Options& options) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread is made
+  StopSignals::Block();  // before any thread is made
 
   HATCHERY_ASSIGN_OR_RETURN(auto store,
                             JobStore::Open(PosixDisk(), options.data_dir, UnixMilliseconds));
@@ -84,8 +81,7 @@ Status Serve(const Options& options) {
             "listening on " + listening.address + ", data in " + options.data_dir});
   if (page) WriteLog({LogLevel::kInfo, "page", "the page is at http://" + page->address() + "/"});
 
-  int signal = 0;
-  sigwait(&signals, &signal);
+  const int signal = StopSignals::Wait();
   WriteLog({LogLevel::kInfo, "shutting_down", signal == SIGTERM ? "terminated" : "interrupted"});
   metrics.reset();
   engine->Stop();

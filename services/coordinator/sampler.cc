@@ -1,9 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/sampler.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -12,6 +9,7 @@
 #include "services/common/job.h"
 #include "services/common/printable.h"
 #include "services/common/sampling.h"
+#include "services/common/system.h"
 
 namespace hatchery::coordinator {
 namespace {
@@ -20,7 +18,6 @@ constexpr SamplingOptions kSampling{.bytes = 240, .temperature = 0.7, .min_p = 0
 constexpr size_t kNewestKept = 32;
 // Of a checkpoint: reading it, decoding it and loading a replica take three times as much.
 constexpr uint64_t kMostBytes = uint64_t{256} << 20;
-constexpr int kLeastPriority = 19;
 
 // Line ends stay.
 std::string PrintableLines(const std::string& text) {
@@ -84,7 +81,7 @@ Sampler::News Sampler::Since(uint64_t seen) const {
 }
 
 void Sampler::Run(const std::stop_token& stop) {
-  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLeastPriority);
+  YieldToOtherThreads();
   while (true) {
     std::string job;
     {

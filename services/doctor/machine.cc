@@ -12,6 +12,7 @@
 
 #include "services/common/backend.h"
 #include "services/common/memory.h"
+#include "services/common/system.h"
 #include "services/doctor/checks.h"
 
 namespace hatchery::doctor {
@@ -48,12 +49,6 @@ double Quota() {
   std::ifstream file("/sys/fs/cgroup/cpu.max");
   double quota = 0, period = 0;
   return file >> quota >> period && period > 0 ? quota / period : 0;  // "max": not a number
-}
-
-std::string ReadAll(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
 }
 
 // What the CPU backend says of itself.
@@ -116,7 +111,7 @@ Check JudgeCores(unsigned hardware_threads, unsigned allowed, double quota) {
 }
 
 Checks CheckCpu() {
-  return {JudgeCpu(ReadAll("/proc/cpuinfo"), CpuBackend()),
+  return {JudgeCpu(CpuInfo(), CpuBackend()),
           JudgeCores(std::thread::hardware_concurrency(), AllowedThreads(), Quota())};
 }
 

@@ -3,43 +3,17 @@
 // hatchery-worker: evaluates shards for a coordinator.
 #include <CLI/CLI.hpp>
 #include <csignal>
-#include <ctime>
-#include <thread>
 
 #include "services/common/cli_error.h"
 #include "services/common/guard.h"
 #include "services/common/log.h"
+#include "services/common/stop_signals.h"
 #include "services/gang/gang.h"
 #include "services/worker/manual.h"
 #include "services/worker/shell.h"
 
 namespace hatchery::worker {
 namespace {
-
-// Waits for SIGINT and SIGTERM, which every thread must have blocked, and asks for a clean stop.
-class SignalWatch {
- public:
-  explicit SignalWatch(EventQueue& events) {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-    thread_ = std::jthread([this, &events](std::stop_token stop) { Wait(stop, events); });
-  }
-
- private:
-  void Wait(const std::stop_token& stop, EventQueue& events) {
-    const timespec pause{0, 100'000'000};
-    while (!stop.stop_requested()) {
-      const int signal = sigtimedwait(&signals_, nullptr, &pause);
-      if (signal == SIGINT) events.Push(StopRequested{"interrupted"});
-      if (signal == SIGTERM) events.Push(StopRequested{"terminated"});
-    }
-  }
-
-  sigset_t signals_;
-  std::jthread thread_;
-};
 
 // Runs the worker, or, as another rank than the first of a gang, does what that says.
 StatusOr<int> RunRank(WorkerOptions options, const BackendOptions& backend, EventQueue& events) {
@@ -101,7 +75,9 @@ int Main(int argc, char** argv) {
   if (!parsed.ok()) return CannotStart(parsed.status());
   options.chaos = std::move(*parsed);
   EventQueue events;
-  const SignalWatch signals(events);
+  const StopSignals signals([&](int signal) {
+    events.Push(StopRequested{signal == SIGTERM ? "terminated" : "interrupted"});
+  });
   const StatusOr<int> code = RunRank(options, backend, events);
   return code.ok() ? *code : CannotStart(code.status());
 }
