@@ -61,11 +61,22 @@ std::string ParentOf(const std::string& path) {
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// Make durable what was written: all of it, or the contents and what finding them takes.
+#if defined(__APPLE__)
+// fsync leaves the bytes in the drive's own cache there (fsync(2)); not every file system can do
+// more.
+int SyncAll(int fd) { return ::fcntl(fd, F_FULLFSYNC) == 0 ? 0 : ::fsync(fd); }
+int SyncData(int fd) { return SyncAll(fd); }
+#else
+int SyncAll(int fd) { return ::fsync(fd); }
+int SyncData(int fd) { return ::fdatasync(fd); }
+#endif
+
 // Makes the names in a directory durable.
 Status SyncDirectory(const std::string& directory) {
   const FileDescriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return FileError("open directory", directory, errno);
-  if (::fsync(fd.get()) != 0) return FileError("sync directory", directory, errno);
+  if (SyncAll(fd.get()) != 0) return FileError("sync directory", directory, errno);
   return {};
 }
 
@@ -74,7 +85,7 @@ class PosixAppendFile : public AppendFile {
   PosixAppendFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
   Status Append(std::string_view bytes) override { return WriteAll(fd_.get(), bytes, path_); }
   Status Sync() override {
-    return ::fdatasync(fd_.get()) == 0 ? Status() : FileError("sync", path_, errno);
+    return SyncData(fd_.get()) == 0 ? Status() : FileError("sync", path_, errno);
   }
   Status Truncate(uint64_t size) override {
     return ::ftruncate(fd_.get(), static_cast<off_t>(size)) == 0
@@ -216,7 +227,7 @@ class PosixDiskImpl : public Disk {
     const FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     if (fd.get() < 0) return FileError("create", path, errno);
     HATCHERY_RETURN_IF_ERROR(WriteAll(fd.get(), bytes, path));
-    return ::fsync(fd.get()) == 0 ? Status() : FileError("sync", path, errno);
+    return SyncAll(fd.get()) == 0 ? Status() : FileError("sync", path, errno);
   }
 };
 
