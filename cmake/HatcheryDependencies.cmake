@@ -13,7 +13,11 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(highway REQUIRED IMPORTED_TARGET libhwy)
 
 if(HATCHERY_SERVICES)
-  find_package(Protobuf REQUIRED)
+  # Newer ones need libraries that only their own CMake files name; Debian's has no such files.
+  find_package(Protobuf QUIET CONFIG)
+  if(NOT Protobuf_FOUND)
+    find_package(Protobuf REQUIRED)
+  endif()
   pkg_check_modules(grpc REQUIRED IMPORTED_TARGET grpc++)
   find_library(GRPC_REFLECTION grpc++_reflection REQUIRED)  # it comes without a pkg-config file
   pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-pull)

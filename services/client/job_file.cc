@@ -28,7 +28,7 @@ using google::protobuf::Message;
 
 // Fields of the proto that a job file does not set: `data` leads to them, or the client does.
 bool IsDerived(const FieldDescriptor& field) {
-  const std::string& name = field.name();
+  const std::string name(field.name());
   return name == "train" || name == "held_out" || name == "initial_digest" ||
          name == "initial_sha256";
 }
@@ -39,9 +39,9 @@ void CollectNames(const Descriptor& type, const std::string& prefix,
     const FieldDescriptor& field = *type.field(i);
     if (IsDerived(field)) continue;
     if (field.message_type() != nullptr)
-      CollectNames(*field.message_type(), prefix + field.name() + ".", names);
+      CollectNames(*field.message_type(), prefix + std::string(field.name()) + ".", names);
     else
-      names.push_back(prefix + field.name());
+      names.push_back(prefix + std::string(field.name()));
   }
 }
 
@@ -91,7 +91,7 @@ std::string LowerCase(std::string text) {
 std::string EnumChoices(const EnumDescriptor& type) {
   std::string choices;
   for (int i = 0; i < type.value_count(); ++i)
-    choices += (i == 0 ? "" : " or ") + LowerCase(type.value(i)->name());
+    choices += (i == 0 ? "" : " or ") + LowerCase(std::string(type.value(i)->name()));
   return choices;
 }
 
@@ -163,7 +163,7 @@ class Reader {
       case FieldDescriptor::CPPTYPE_ENUM: {
         for (int i = 0; i < field.enum_type()->value_count(); ++i) {
           const auto* value = field.enum_type()->value(i);
-          if (LowerCase(value->name()) != LowerCase(text)) continue;
+          if (LowerCase(std::string(value->name())) != LowerCase(text)) continue;
           reflection->SetEnum(&message, &field, value);
           return {};
         }

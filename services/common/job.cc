@@ -21,7 +21,7 @@ using google::protobuf::Reflection;
 std::string NamesOf(const EnumDescriptor& type) {
   std::string names;
   for (int i = 0; i < type.value_count(); ++i)
-    names += (i == 0 ? "" : ", ") + type.value(i)->name();
+    names += (i == 0 ? "" : ", ") + std::string(type.value(i)->name());
   return names;
 }
 
@@ -30,7 +30,7 @@ Status CheckFields(const Message& message, const std::string& prefix) {
   const Reflection& reflection = *message.GetReflection();
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor& field = *message.GetDescriptor()->field(i);
-    const std::string name = prefix + field.name();
+    const std::string name = prefix + std::string(field.name());
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE:
         HATCHERY_RETURN_IF_ERROR(CheckFields(reflection.GetMessage(message, &field), name + "."));
@@ -115,7 +115,7 @@ std::string TextOf(const Message& message, const FieldDescriptor& field) {
     case FieldDescriptor::CPPTYPE_INT32:
       return std::to_string(reflection.GetInt32(message, &field));
     case FieldDescriptor::CPPTYPE_ENUM:
-      return reflection.GetEnum(message, &field)->name();
+      return std::string(reflection.GetEnum(message, &field)->name());
     case FieldDescriptor::CPPTYPE_STRING:
       return std::string("'").append(reflection.GetString(message, &field)).append("'");
     default:
@@ -127,7 +127,7 @@ Status CheckEqual(const Message& ours, const Message& theirs, const std::string&
   for (int i = 0; i < ours.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor& field = *ours.GetDescriptor()->field(i);
     if (IsServiceField(field)) continue;
-    const std::string name = prefix + field.name();
+    const std::string name = prefix + std::string(field.name());
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       HATCHERY_RETURN_IF_ERROR(CheckEqual(ours.GetReflection()->GetMessage(ours, &field),
                                           theirs.GetReflection()->GetMessage(theirs, &field),
@@ -231,7 +231,11 @@ Status CheckSameRun(const v1::Job& ours, const v1::Job& theirs) {
 std::string JobToJson(const v1::Job& job) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
+#if GOOGLE_PROTOBUF_VERSION < 5026000  // renamed in 26
   options.always_print_primitive_fields = true;
+#else
+  options.always_print_fields_with_no_presence = true;
+#endif
   std::string json;
   const auto status = google::protobuf::util::MessageToJsonString(job, &json, options);
   assert(status.ok());
