@@ -1,8 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // The job parser: a YAML file, and after each zero byte one --set.
-#include <sys/mman.h>
-#include <unistd.h>
+#include <cstdio>
 
 #include "services/client/job_file.h"
 
@@ -14,11 +13,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     else
       parts.back() += static_cast<char>(data[i]);
   }
-  const int fd = memfd_create("job", 0);
-  if (write(fd, parts[0].data(), parts[0].size()) < 0) return 0;
-  const auto job = hatchery::ReadJobFile("/proc/self/fd/" + std::to_string(fd),
+  std::FILE* file = std::tmpfile();
+  std::fwrite(parts[0].data(), 1, parts[0].size(), file);
+  std::rewind(file);  // and writes what is buffered
+  const auto job = hatchery::ReadJobFile("/dev/fd/" + std::to_string(fileno(file)),
                                          {parts.begin() + 1, parts.end()});
-  close(fd);
+  std::fclose(file);
   // One line, whatever was in the file.
   if (!job.ok() && job.status().message().find('\n') != std::string::npos) __builtin_trap();
   return 0;

@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#if defined(__linux__)
 #include <sys/prctl.h>
+#endif
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -35,7 +37,7 @@ void Redirect(const std::string& path, int to) {
 
 [[noreturn]] void Become(const std::vector<std::string>& arguments, const std::string& prefix,
                          const Process::Limits& limits) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // no strays if the test itself dies
+  EndWithParent();
   Redirect(prefix + ".out", 1);
   Redirect(prefix + ".err", 2);
   if (limits.file_bytes != 0) {
@@ -104,6 +106,12 @@ Finished RunProgram(const std::vector<std::string>& arguments, const std::string
   const std::optional<int> code = process.Wait(limit);
   if (!code) process.Kill();
   return {code.value_or(-1000), process.Out(), process.Err()};
+}
+
+void EndWithParent() {
+#if defined(__linux__)
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
 }
 
 int FreePort() {

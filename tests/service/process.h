@@ -55,6 +55,10 @@ struct Finished {
 Finished RunProgram(const std::vector<std::string>& arguments, const std::string& output_prefix,
                     std::chrono::seconds limit = std::chrono::seconds(60));
 
+// In a child, before exec: it ends with its parent, so that a test that dies leaves no strays
+// behind. Where the system cannot do that, the child lives on.
+void EndWithParent();
+
 // A port of 127.0.0.1 that was free a moment ago.
 int FreePort();
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 
 namespace hatchery::test {
@@ -25,7 +26,7 @@ sockaddr_in Loopback(int port) {
 
 bool WriteAll(int to, const char* bytes, ssize_t size) {
   while (size > 0) {
-    const ssize_t written = send(to, bytes, static_cast<size_t>(size), MSG_NOSIGNAL);
+    const ssize_t written = write(to, bytes, static_cast<size_t>(size));
     if (written <= 0) return false;
     bytes += written;
     size -= written;
@@ -36,6 +37,7 @@ bool WriteAll(int to, const char* bytes, ssize_t size) {
 }  // namespace
 
 Proxy::Proxy(int to) : to_(to), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+  std::signal(SIGPIPE, SIG_IGN);  // a peer that is gone is an error of write
   sockaddr_in address = Loopback(0);
   auto* const plain = reinterpret_cast<sockaddr*>(&address);
   socklen_t size = sizeof address;

@@ -1,20 +1,36 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "tests/service/pseudo_terminal.h"
 
+#include <fcntl.h>
 #include <poll.h>
-#include <pty.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
-#include <utmp.h>
 
 #include <csignal>
 #include <cstdlib>
 
+#include "tests/service/process.h"
+
 namespace hatchery::test {
 namespace {
+
+// Both ends of a new pseudo-terminal of that size.
+void OpenTerminal(int& terminal, int& other_end, const winsize& size) {
+  terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0) std::abort();
+  other_end = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+  if (other_end < 0 || ioctl(other_end, TIOCSWINSZ, &size) != 0) std::abort();
+}
+
+// Makes it the terminal of a new session, with this process's input and output on it.
+void LogIn(int terminal) {
+  setsid();
+  ioctl(terminal, TIOCSCTTY, 0);
+  for (const int end : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(terminal, end);
+  if (terminal > STDERR_FILENO) close(terminal);
+}
 
 size_t BytesOf(char lead) {
   const auto byte = static_cast<unsigned char>(lead);
@@ -137,12 +153,12 @@ TerminalProcess::TerminalProcess(const std::vector<std::string>& arguments, size
   winsize size = {};
   size.ws_col = static_cast<unsigned short>(columns);
   size.ws_row = static_cast<unsigned short>(rows);
-  if (openpty(&terminal_, &other_end_, nullptr, nullptr, &size) != 0) std::abort();
+  OpenTerminal(terminal_, other_end_, size);
   pid_ = fork();
   if (pid_ != 0) return;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // no strays if the test itself dies
+  EndWithParent();
   close(terminal_);
-  login_tty(other_end_);
+  LogIn(other_end_);
   setenv("TERM", "xterm-256color", 1);
   setenv("LANG", "C.UTF-8", 1);
   unsetenv("LC_ALL");
