@@ -23,7 +23,9 @@ std::string Text(NSError* error) {
   return error == nil ? "no reason given" : Text(error.localizedDescription);
 }
 
-// The GPU families that have simdgroup matrices, the newest first. Each includes those before it.
+// The GPU families that may have simdgroup matrices, the newest first. Each includes those before it.
+// Macs have them from family 7 on. A virtual machine names family 5, whatever GPU stands behind it:
+// there Metal itself accepts or refuses the kernels, and the replica tries the products.
 struct Family {
   MTLGPUFamily family;
   const char* name;
@@ -32,6 +34,7 @@ constexpr Family kFamilies[] = {
     {MTLGPUFamilyApple9, "Apple 9"},  // M3, M4
     {MTLGPUFamilyApple8, "Apple 8"},  // M2
     {MTLGPUFamilyApple7, "Apple 7"},  // M1
+    {MTLGPUFamilyApple5, "Apple 5"},  // virtual
 };
 
 const char* FamilyOf(id<MTLDevice> device) {
@@ -118,7 +121,8 @@ Status MetalDevice::Compile() {
     if (function == nil) return InternalError(std::string("Metal finds no kernel ") + name);
     pipelines_[k] = [device_ newComputePipelineStateWithFunction:function error:&error];
     if (pipelines_[k] == nil)
-      return InternalError(std::string("Metal refuses kernel ") + name + ": " + Text(error));
+      return FailedPrecondition(std::string("Metal refuses kernel ") + name + ": " + Text(error) +
+                                "; use --backend cpu");
     if (pipelines_[k].maxTotalThreadsPerThreadgroup < kThreads ||
         pipelines_[k].threadExecutionWidth != 32)
       return FailedPrecondition(std::string("this GPU runs kernel ") + name + " in groups of " +
@@ -169,23 +173,26 @@ Status MetalDevice::Outcome(id<MTLCommandBuffer> commands) const {
 Status MetalDevice::Run(std::span<const Batch> batches) {
   @autoreleasepool {
     NSMutableArray<id<MTLCommandBuffer>>* all = [NSMutableArray array];
+    Status begun;
     for (const Batch& batch : batches) {
       if (batch.empty()) continue;
       // Waits by itself where the queue holds as many as it can.
       id<MTLCommandBuffer> commands = [queue_ commandBuffer];
       // The dispatches of an encoder run one after the other, each sees the writes of those before.
       id<MTLComputeCommandEncoder> encoder = [commands computeCommandEncoder];
-      if (commands == nil || encoder == nil)
-        return Unavailable("Metal gives no command buffer; try again");
+      if (commands == nil || encoder == nil) {
+        begun = Unavailable("Metal gives no command buffer; try again");
+        break;  // what runs already uses the caller's buffers: wait for it below
+      }
       for (const Dispatch& dispatch : batch) Encode(dispatch, encoder);
       [encoder endEncoding];
       [commands commit];
       [all addObject:commands];
     }
-    if (all.count == 0) return {};
+    if (all.count == 0) return begun;
     [all.lastObject waitUntilCompleted];  // and so all of them: a queue works in order
     for (id<MTLCommandBuffer> commands in all) HATCHERY_RETURN_IF_ERROR(Outcome(commands));
-    return {};
+    return begun;
   }
 }
 

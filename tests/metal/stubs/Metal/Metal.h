@@ -6,6 +6,7 @@
 #import <Foundation/Foundation.h>
 
 typedef NS_ENUM_OF(NSInteger, MTLGPUFamily){
+    MTLGPUFamilyApple5 = 1005,
     MTLGPUFamilyApple7 = 1007,
     MTLGPUFamilyApple8 = 1008,
     MTLGPUFamilyApple9 = 1009,
