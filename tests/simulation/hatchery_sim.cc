@@ -133,6 +133,7 @@ struct Options {
 
 Bug BugOf(const std::string& name) {
   if (name == "lost-sync") return Bug::kLostSync;
+  if (name == "lost-name") return Bug::kLostName;
   if (name == "early-announce") return Bug::kEarlyAnnounce;
   return Bug::kNone;
 }
@@ -171,8 +172,9 @@ int Main(int argc, char** argv) {
                  "processes that share the seeds; what is printed does not depend on it (default: "
                  "one a processor)")
       ->check(WholeNumber(1, 1024));
-  app.add_option("--bug", options.bug, "make a mistake on purpose: lost-sync or early-announce")
-      ->check(CLI::IsMember({"none", "lost-sync", "early-announce"}));
+  app.add_option("--bug", options.bug,
+                 "make a mistake on purpose: lost-sync, lost-name or early-announce")
+      ->check(CLI::IsMember({"none", "lost-sync", "lost-name", "early-announce"}));
   app.failure_message(OneLineError);
   CLI11_PARSE(app, argc, argv);
   unsigned long long first = options.seed, last = options.seed;  // NOLINT: sscanf's
