@@ -54,8 +54,7 @@ class Disk {
   virtual Status WriteAtomically(const std::string& path, std::string_view bytes) = 0;
   // Renames a file within a directory, durably.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
-  // After a power cut the file may be there again.
-  virtual Status Remove(const std::string& path) = 0;
+  virtual Status Remove(const std::string& path) = 0;  // a power cut may bring it back
   // Names of the entries of a directory, sorted.
   virtual StatusOr<std::vector<std::string>> List(const std::string& directory) = 0;
   virtual bool Exists(const std::string& path) = 0;
