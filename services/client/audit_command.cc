@@ -1,11 +1,12 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // hatchery audit: a replay proves that the weights follow from the scores; this proves, of a
-// sample, that the scores were honest, and the held-out measures too.
+// sample, that the scores were honest, and the training figures and held-out measures too.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <random>
 
 #include "kernels/core/philox.h"
@@ -29,7 +30,7 @@ struct Options {
 };
 
 struct Tally {
-  uint64_t blocks = 0, held_out = 0, wrong = 0;
+  uint64_t blocks = 0, figures = 0, held_out = 0, wrong = 0;
   std::string first_wrong;
 };
 
@@ -47,27 +48,43 @@ StatusOr<double> ParseShare(const std::string& text) {
   return share;
 }
 
-// Evaluates drawn blocks of each step before its commit is applied, and drawn held-out measures if
-// their data is at hand.
+// Evaluates drawn blocks of each step before its commit is applied, one step as a whole, and drawn
+// held-out measures if their data is at hand.
 class Audit {
  public:
-  Audit(const Options& options, Replica& replica, double share, uint32_t seed, bool held_out)
-      : options_(options), replica_(replica), share_(share), seed_(seed), held_out_(held_out) {}
+  // `steps`: of the journal, at least 1.
+  Audit(const Options& options, Replica& replica, double share, uint32_t seed, uint32_t steps,
+        bool held_out)
+      : options_(options),
+        replica_(replica),
+        share_(share),
+        seed_(seed),
+        whole_step_(core::Philox({0, 0, 2, 0}, seed).w0 % steps),
+        held_out_(held_out) {}
 
   Status Step(const CommitRecord& record) {
-    const uint32_t pairs = replica_.spec().pairs();
+    const uint32_t pairs = replica_.spec().pairs(), step = record.commit.step;
     // A normalized fitness depends on all scores of its step: such a step is drawn as a whole.
-    const bool whole = replica_.spec().fitness == FitnessRule::kNormalized;
-    const uint32_t size = whole ? pairs : kBlock;
+    const bool normalized = replica_.spec().fitness == FitnessRule::kNormalized;
+    const uint32_t size = normalized ? pairs : kBlock;
+    int64_t score_sum = 0;
+    uint32_t evaluated = 0;  // pairs
     for (uint32_t begin = 0; begin < pairs; begin += size) {
-      if (!Drawn(record.commit.step, begin, 0)) continue;
+      if (step != whole_step_ && !Drawn(step, begin, 0)) continue;
       const Shard shard{begin, std::min(begin + size, pairs)};
-      HATCHERY_ASSIGN_OR_RETURN(const bool agrees, Agrees(record, shard));
+      std::vector<int32_t> scores(size_t{2} * shard.pairs());
+      HATCHERY_RETURN_IF_ERROR(replica_.Evaluate(shard, {}, scores));
+      score_sum = std::accumulate(scores.begin(), scores.end(), score_sum);
+      evaluated += shard.pairs();
       ++tally_.blocks;
-      Count(record.commit.step, "pairs", shard, agrees);
+      Count(step, "pairs", shard, Agrees(record, shard, scores));
     }
-    if (!record.held_out || !Drawn(record.commit.step, 0, 1)) return {};
-    return HeldOut(record.commit.step, *record.held_out);
+    if (evaluated == pairs) {
+      ++tally_.figures;
+      Count(step, "training figure of pairs", {0, pairs}, score_sum == record.score_sum);
+    }
+    if (!record.held_out || !Drawn(step, 0, 1)) return {};
+    return HeldOut(step, *record.held_out);
   }
   // The measure of the weights that the replica holds, all streams together.
   Status HeldOut(uint32_t step, const HeldOutSums& sums) {
@@ -81,10 +98,9 @@ class Audit {
   const Tally& tally() const { return tally_; }
 
  private:
-  StatusOr<bool> Agrees(const CommitRecord& record, Shard shard) {
+  // Whether the commit's fitness of `shard` is that of its scores.
+  bool Agrees(const CommitRecord& record, Shard shard, const std::vector<int32_t>& scores) const {
     const JobSpec& spec = replica_.spec();
-    std::vector<int32_t> scores(size_t{2} * shard.pairs());
-    HATCHERY_RETURN_IF_ERROR(replica_.Evaluate(shard, {}, scores));
     if (spec.fitness == FitnessRule::kNormalized)
       return MakeNormalizedCommit(spec, record.commit.step, scores) == record.commit;
     const std::vector<uint8_t> trits = EncodeSigns(scores);
@@ -112,6 +128,7 @@ class Audit {
   Replica& replica_;
   const double share_;
   const uint32_t seed_;
+  const uint32_t whole_step_;
   const bool held_out_;
   Tally tally_;
 };
@@ -132,10 +149,26 @@ StatusOr<Dataset> OpenData(const Options& options, const v1::Job& job) {
   return Dataset::Open(train_only, file, nullptr);
 }
 
+// Commits of a journal, or an error if there are none.
+StatusOr<uint32_t> CountSteps(const std::string& path) {
+  HATCHERY_ASSIGN_OR_RETURN(const auto journal, JournalReader::Open(PosixDisk(), path));
+  JournalRecord record;
+  for (;;) {
+    HATCHERY_ASSIGN_OR_RETURN(const JournalReader::Outcome outcome, journal->Next(record));
+    if (outcome != JournalReader::Outcome::kRecord) break;
+  }
+  if (journal->next_step() == 0)
+    return InvalidArgument(path +
+                           " has no commits, so there is nothing to audit; audit the run "
+                           "when it has made a step");
+  return journal->next_step();
+}
+
 Status RunAudit(const Options& options) {
   HATCHERY_ASSIGN_OR_RETURN(const double share, ParseShare(options.sample));
   const RunDir run(PosixDisk(), options.directory);
   HATCHERY_ASSIGN_OR_RETURN(auto journal, JournalReader::Open(PosixDisk(), run.journal_path()));
+  HATCHERY_ASSIGN_OR_RETURN(const uint32_t steps, CountSteps(run.journal_path()));
   const v1::Job& job = journal->header().job;
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
   HATCHERY_ASSIGN_OR_RETURN(const Dataset data, OpenData(options, job));
@@ -143,27 +176,25 @@ Status RunAudit(const Options& options) {
   HATCHERY_RETURN_IF_ERROR(RestoreInitial(PosixDisk(), run, job, *replica));
 
   const uint32_t seed = options.seed.value_or(std::random_device()());
-  Audit audit(options, *replica, share, seed, HoldsHeldOut(job));
+  Audit audit(options, *replica, share, seed, steps, HoldsHeldOut(job));
   ReplayOptions replay;
   replay.before_commit = [&audit](const CommitRecord& record) { return audit.Step(record); };
   HATCHERY_ASSIGN_OR_RETURN(const ReplayResult result, Replay(*journal, *replica, replay));
   if (result.closing && result.closing->held_out)
     HATCHERY_RETURN_IF_ERROR(audit.HeldOut(result.step, *result.closing->held_out));
   const Tally& tally = audit.tally();
-  if (tally.blocks == 0)
-    return InvalidArgument("nothing was checked: " + options.sample + " of the shards of " +
-                           std::to_string(result.step) +
-                           " steps drew none; give a larger share with --sample");
   if (tally.wrong > 0)
-    return DataLoss(
-        std::to_string(tally.wrong) + " of " + std::to_string(tally.blocks + tally.held_out) +
-        " audited shards are not what the weights score; the first: " + tally.first_wrong +
-        "; a worker was wrong or lied, so train again from before that step");
+    return DataLoss(std::to_string(tally.wrong) + " of " +
+                    std::to_string(tally.blocks + tally.figures + tally.held_out) +
+                    " audited shards and measures are not what the weights score; the first: " +
+                    tally.first_wrong +
+                    "; a worker was wrong or lied, so train again from before that step");
   if (!options.json)
     std::printf(
-        "honest: %llu shards and %llu held-out measures drawn from %u steps (seed %u) score as the "
-        "journal says, and its weights follow from them\n",
+        "honest: %llu shards, %llu training figures and %llu held-out measures drawn from %u steps "
+        "(seed %u) score as the journal says, and its weights follow from them\n",
         static_cast<unsigned long long>(tally.blocks),
+        static_cast<unsigned long long>(tally.figures),
         static_cast<unsigned long long>(tally.held_out), result.step, seed);
   return {};
 }
@@ -171,14 +202,16 @@ Status RunAudit(const Options& options) {
 }  // namespace
 
 void AddAuditCommand(CLI::App& app) {
-  auto* command = app.add_subcommand(
-      "audit",
-      "Evaluate a sample of a run's shards and held-out measures again and compare them with its "
-      "journal");
+  auto* command = app.add_subcommand("audit",
+                                     "Evaluate a sample of a run's shards and held-out measures "
+                                     "again, and one whole step with its "
+                                     "training figure, and compare them with its journal");
   auto options = std::make_shared<Options>();
   command->add_option("DIR", options->directory, "Directory of the run")->required();
   command->add_option("--data", options->data, "The file that the run was trained on")->required();
-  command->add_option("--sample", options->sample, "Share of the shards, as in 1% or 0.01")
+  command
+      ->add_option("--sample", options->sample,
+                   "Share of the shards, as in 1% or 0.01; one step is audited as a whole besides")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Which ones; at random unless given");
   AddBackendOptions(*command, options->backend);

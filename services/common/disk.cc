@@ -198,7 +198,12 @@ class PosixDiskImpl : public Disk {
       const int error = ::mkdir(prefix.c_str(), 0777) == 0 ? 0 : errno;
       if (error != 0 && error != EEXIST && !IsDirectory(prefix))
         return FileError("create directory", prefix, error);
-      if (end == std::string::npos) break;
+      const bool last = end == std::string::npos;
+      if (error == 0)
+        HATCHERY_RETURN_IF_ERROR(SyncDirectory(ParentOf(prefix)));
+      else if (last)  // whoever made it may have died before this; the parent may be unreadable
+        (void)SyncDirectory(ParentOf(prefix));
+      if (last) break;
     }
     return IsDirectory(path) ? Status() : FileError("create directory", path, ENOTDIR);
   }

@@ -54,11 +54,11 @@ class Disk {
   virtual Status WriteAtomically(const std::string& path, std::string_view bytes) = 0;
   // Renames a file within a directory, durably.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
-  virtual Status Remove(const std::string& path) = 0;
+  virtual Status Remove(const std::string& path) = 0;  // a power cut may bring it back
   // Names of the entries of a directory, sorted.
   virtual StatusOr<std::vector<std::string>> List(const std::string& directory) = 0;
   virtual bool Exists(const std::string& path) = 0;
-  // Creates a directory and its parents; fine if it exists.
+  // Creates a directory and its parents, durably; fine if it exists.
   virtual Status CreateDirectory(const std::string& path) = 0;
   // Locks a directory against other processes; `who` names us in the error of the one that comes
   // second: "another WHO uses DIR". Creates the file DIR/lock.

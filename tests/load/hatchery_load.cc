@@ -31,7 +31,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using std::chrono::seconds;
 
-constexpr seconds kJoinPatience{120}, kLeavePatience{60}, kCallPatience{60};
+constexpr seconds kStartPatience{60}, kJoinPatience{120}, kLeavePatience{60}, kCallPatience{60};
+constexpr int kCannotExecute = 127;
 constexpr uint32_t kStuckAfter = 3;  // commits
 constexpr double kWarmUp = 0.25;     // of the run, before memory is judged
 
@@ -65,6 +66,33 @@ class OwnCoordinator {
         directory_ + "/coordinator");
     options.pid = process_->pid();
   }
+  // Returns once it listens; an error says why it does not.
+  Status Await(const std::string& address) {
+    if (!process_) return {};
+    const auto channel = test::OwnChannel(address);
+    const auto deadline = Clock::now() + kStartPatience;
+    while (!channel->WaitForConnected(std::chrono::system_clock::now() +
+                                      std::chrono::milliseconds(100))) {
+      if (!process_->Running()) return Unavailable("nobody listens at " + address + End());
+      if (Clock::now() > deadline)
+        return Unavailable("the coordinator that was started did not listen at " + address +
+                           " within " + std::to_string(kStartPatience.count()) + " s");
+    }
+    return {};
+  }
+
+  // How it ended, to follow the error that came of it; empty while it runs or is not ours.
+  std::string End() {
+    const auto code = process_ ? process_->Wait(seconds(0)) : std::nullopt;
+    if (!code) return "";
+    if (*code == kCannotExecute)
+      return ": there is no program hatchery-coordinator in " + test::ProgramFolder() +
+             "; put it there, set HATCHERY_BIN, or name a coordinator with --coordinator";
+    return ": the coordinator that was started ended with " +
+           (*code < 0 ? "signal " + std::to_string(-*code) : "code " + std::to_string(*code)) +
+           ", saying " + process_->Err();
+  }
+
   ~OwnCoordinator() {
     if (!process_) return;
     process_->Signal(SIGTERM);
@@ -83,7 +111,7 @@ class OwnCoordinator {
 class Client {
  public:
   explicit Client(const std::string& address)
-      : stub_(v1::ClientService::NewStub(test::OwnChannel(address))) {}
+      : address_(address), stub_(v1::ClientService::NewStub(test::OwnChannel(address))) {}
 
   template <typename Request, typename Response>
   StatusOr<Response> Call(grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*,
@@ -94,7 +122,7 @@ class Client {
     Prepare(context);
     Response response;
     const grpc::Status status = ((*stub_).*method)(&context, request, &response);
-    if (!status.ok()) return StatusFromGrpc(status);
+    if (!status.ok()) return Named(Request::descriptor()->name(), status);
     return response;
   }
 
@@ -109,14 +137,23 @@ class Client {
     request.set_data(bytes);
     writer->Write(request);
     writer->WritesDone();
-    return StatusFromGrpc(writer->Finish());
+    return Named(request.descriptor()->name(), writer->Finish());
   }
 
  private:
+  // What was asked of whom when it failed.
+  Status Named(const std::string& request, const grpc::Status& status) const {
+    if (status.ok()) return {};
+    const bool late = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+    return Unavailable(request + " at " + address_ + ": " +
+                       (late ? "no answer within " + std::to_string(kCallPatience.count()) + " s"
+                             : status.error_message()));
+  }
   static void Prepare(grpc::ClientContext& context) {
-    context.set_wait_for_ready(true);  // it may have been started a moment ago
+    context.set_wait_for_ready(true);  // what --coordinator names may be about to start
     context.set_deadline(std::chrono::system_clock::now() + kCallPatience);
   }
+  const std::string address_;
   const std::unique_ptr<v1::ClientService::Stub> stub_;
 };
 
@@ -393,11 +430,14 @@ void PrintSummary(const Json& s) {
 
 StatusOr<bool> Execute(Options options) {
   OwnCoordinator coordinator(options);
+  HATCHERY_RETURN_IF_ERROR(coordinator.Await(options.coordinator));
   const std::string data(4096, 'x');
   const v1::Job job = MakeJob(options, data);
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
   Run run(options, job, spec);
-  HATCHERY_ASSIGN_OR_RETURN(const Json summary, run.Execute(data));
+  const StatusOr<Json> executed = run.Execute(data);
+  if (!executed.ok()) return Unavailable(executed.status().message() + coordinator.End());
+  const Json& summary = *executed;
   if (options.json)
     std::printf("%s\n", summary.dump().c_str());
   else

@@ -1,9 +1,12 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// Workers that are broken or lie: the run ends with the honest bytes, and its events tell the story.
+// Workers that are broken or lie: the run ends with the honest bytes, and its events tell the
+// story.
 #include <algorithm>
 #include <fstream>
 
+#include "services/common/journal.h"
+#include "services/common/run_dir.h"
 #include "tests/service/cluster.h"
 
 namespace hatchery::test {
@@ -85,15 +88,51 @@ TEST_F(Honesty, AnAuditOfAFinishedRunFindsWhatWasLied) {
   EXPECT_EQ(audit.code, 1);
   EXPECT_NE(audit.err.find("are not what the weights score"), std::string::npos) << audit.err;
 
-  ASSERT_EQ(Client({"train", Path("job.yaml"), "--out", Path("true"), "--set", "steps=10"}).code, 0);
-  const Finished honest = Client(
-      {"audit", Path("true"), "--data", Path("data.bin"), "--sample", "20%", "--json"});
+  ASSERT_EQ(Client({"train", Path("job.yaml"), "--out", Path("true"), "--set", "steps=10"}).code,
+            0);
+  const Finished honest =
+      Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "20%", "--json"});
   EXPECT_EQ(honest.code, 0) << honest.err;
   EXPECT_NE(honest.out.find("\"agrees\":true"), std::string::npos);
   EXPECT_NE(honest.out.find("\"of\":\"held-out streams\""), std::string::npos);
+  // However small the sample is, a step is audited as a whole.
+  const Finished little =
+      Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "0.0001%"});
+  EXPECT_EQ(little.code, 0) << little.err;
+  EXPECT_NE(little.out.find(" 1 training figures"), std::string::npos) << little.out;
   WriteFile("other.bin", "not the data");
   EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("other.bin")}).code, 1);
   EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "0"}).code, 1);
+}
+
+// The journal of a run with one step's sum of scores changed, all else as it was.
+void ForgeTrainingFigure(const std::string& from, const std::string& to, uint32_t step) {
+  const auto reader = JournalReader::Open(PosixDisk(), RunDir(PosixDisk(), from).journal_path());
+  ASSERT_TRUE(reader.ok());
+  const RunDir run(PosixDisk(), to);
+  ASSERT_TRUE(run.Create().ok());
+  const auto writer = JournalWriter::Create(PosixDisk(), run.journal_path(), (*reader)->header());
+  ASSERT_TRUE(writer.ok());
+  JournalRecord record;
+  while (*(*reader)->Next(record) == JournalReader::Outcome::kRecord) {
+    if (auto* commit = std::get_if<CommitRecord>(&record))
+      commit->score_sum -= commit->commit.step == step;
+    const Status written =
+        std::visit([&](const auto& each) { return (*writer)->Append(each); }, record);
+    ASSERT_TRUE(written.ok()) << written.message();
+  }
+}
+
+TEST_F(Honesty, AnAuditFindsATrainingFigureThatIsNotThatOfItsStep) {
+  ASSERT_EQ(Client({"train", Path("job.yaml"), "--out", Path("true"), "--set", "steps=5"}).code, 0);
+  ForgeTrainingFigure(Path("true"), Path("forged"), 3);
+  EXPECT_EQ(Client({"replay", Path("forged"), "--verify"}).code, 0) << "it moves no weight";
+  const Finished audit =
+      Client({"audit", Path("forged"), "--data", Path("data.bin"), "--sample", "100%"});
+  EXPECT_EQ(audit.code, 1) << audit.out;
+  EXPECT_NE(audit.err.find("1 of "), std::string::npos) << audit.err;
+  EXPECT_NE(audit.err.find("training figure of pairs"), std::string::npos) << audit.err;
+  EXPECT_NE(audit.err.find("of step 3"), std::string::npos) << audit.err;
 }
 
 }  // namespace

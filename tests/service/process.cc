@@ -14,6 +14,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -48,15 +49,21 @@ void Redirect(const std::string& path, int to) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  // A bare name is one of the built programs, or of those in HATCHERY_BIN.
-  const char* other = std::getenv("HATCHERY_BIN");
-  const std::string folder = other != nullptr ? other : HATCHERY_BIN;
   const bool ours = arguments[0].find('/') == std::string::npos;
-  execv((ours ? folder + "/" + arguments[0] : arguments[0]).c_str(), argv.data());
+  execv((ours ? ProgramFolder() + "/" + arguments[0] : arguments[0]).c_str(), argv.data());
   std::_Exit(127);
 }
 
 }  // namespace
+
+std::string ProgramFolder() {
+  if (const char* other = std::getenv("HATCHERY_BIN")) return other;
+  std::error_code unknown;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  if (!unknown && std::filesystem::exists(self.parent_path() / "hatchery-coordinator", unknown))
+    return self.parent_path();
+  return HATCHERY_BIN;
+}
 
 Process::Process(const std::vector<std::string>& arguments, const std::string& output_prefix,
                  Limits limits)

@@ -12,6 +12,10 @@
 
 namespace hatchery::test {
 
+// Where the built programs are: in HATCHERY_BIN if that is set; else beside this one, for a build
+// may have been carried to another machine; else where they were built.
+std::string ProgramFolder();
+
 // A running program of build/bin, killed when this goes out of scope.
 class Process {
  public:

@@ -34,7 +34,11 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
     const auto known = std::find_if(world.catalogue.begin(), world.catalogue.end(),
                                     [&](const v1::JobState& job) { return job.job_id() == id; });
     auto job = RecoverJob(*process->store_, id, known == world.catalogue.end() ? nullptr : &*known);
-    HATCHERY_RETURN_IF_ERROR(job.status());
+    if (!job.ok() && world.disk.failing) return job.status();  // somebody starts it again
+    if (!job.ok()) {
+      world.Trace("job " + id + " is left alone: " + job.status().message());
+      continue;
+    }
     world.Trace("recovered job " + id + " at step " + std::to_string(job->record.step) +
                 (job->record.reason.empty() ? "" : ": " + job->record.reason));
     process->recovered_.push_back(std::move(*job));
@@ -45,6 +49,8 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
 void SimCoordinator::Begin() {
   for (RecoveredJob& job : recovered_) Do(core_->JobRecovered(Clock(), std::move(job.record)));
   recovered_.clear();
+  if (!world_.submitted.empty() && !Job() && !world_.lied)
+    world_.Fail("job " + world_.submitted + ", which was submitted, is gone");
   Tick();
 }
 
@@ -148,14 +154,11 @@ void SimCoordinator::Submit() {
   record.job = world_.lab.job();
   record.spec = world_.lab.spec();
   record.initial_digest = DigestToBytes(*digest);
+  world_.submitted = *id;
   Do(core_->JobSubmitted(Clock(), std::move(record)));
 }
 
-std::optional<v1::JobState> SimCoordinator::Job() const {
-  const auto jobs = core_->Jobs();
-  if (jobs.empty()) return std::nullopt;
-  return jobs.front();
-}
+std::optional<v1::JobState> SimCoordinator::Job() const { return core_->Job(world_.submitted); }
 
 Status SimCoordinator::Pause() {
   auto actions = core_->Pause(Clock(), Job()->job_id());

@@ -37,6 +37,7 @@ class SimCoordinator {
   void Submit();
   Status Pause();
   Status Resume();
+  // The one that was submitted last; none if it is not known here.
   std::optional<v1::JobState> Job() const;
 
   void JumpClock(int64_t milliseconds) { clock_offset_ += milliseconds; }

@@ -4,10 +4,15 @@
 #include <algorithm>
 
 namespace hatchery::simulation {
+namespace {
+
+std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+}  // namespace
 
 class SimDisk::Appender : public AppendFile {
  public:
-  Appender(SimDisk& disk, std::string path, std::shared_ptr<File> file)
+  Appender(SimDisk& disk, std::string path, FilePtr file)
       : disk_(disk), path_(std::move(path)), file_(std::move(file)) {}
 
   Status Append(std::string_view bytes) override {
@@ -34,12 +39,12 @@ class SimDisk::Appender : public AppendFile {
  private:
   SimDisk& disk_;
   std::string path_;
-  std::shared_ptr<File> file_;
+  FilePtr file_;
 };
 
 class SimDisk::Reader : public ReadFile {
  public:
-  Reader(SimDisk& disk, std::string path, std::shared_ptr<File> file)
+  Reader(SimDisk& disk, std::string path, FilePtr file)
       : disk_(disk), path_(std::move(path)), file_(std::move(file)) {}
   StatusOr<std::string> Read(uint64_t offset, uint64_t size) override {
     if (disk_.failing && disk_.random_.OneIn(20)) return InternalError("cannot read " + path_);
@@ -50,7 +55,7 @@ class SimDisk::Reader : public ReadFile {
  private:
   SimDisk& disk_;
   std::string path_;
-  std::shared_ptr<File> file_;
+  FilePtr file_;
 };
 
 class SimDisk::Holder : public DirectoryLock {
@@ -69,9 +74,49 @@ Status SimDisk::MayFail(const std::string& path) {
   return {};
 }
 
+SimDisk::FilePtr SimDisk::Find(const std::string& path) const {
+  const auto at = names_.find(path);
+  return at == names_.end() ? nullptr : at->second;
+}
+
+void SimDisk::Apply(const Change& change, Names& names) {
+  for (const auto& [path, now] : change) {
+    if (now)
+      names[path] = *now;
+    else
+      names.erase(path);
+  }
+}
+
+void SimDisk::Alter(const std::string& directory, Change change) {
+  Apply(change, names_);
+  unsynced_[directory].push_back(std::move(change));
+}
+
+Status SimDisk::SyncNames(const std::string& directory) {
+  if (failing && random_.OneIn(2)) return InternalError("cannot sync directory " + directory);
+  if (lying) return {};
+  for (const Change& change : unsynced_[directory]) Apply(change, durable_names_);
+  unsynced_.erase(directory);
+  return {};
+}
+
 void SimDisk::PowerCut() {
-  for (auto& [path, file] : files_) {
-    if (file->bytes == file->durable) continue;
+  for (const auto& [directory, changes] : unsynced_) {
+    const auto kept = random_.Between(0, static_cast<int64_t>(changes.size()));
+    for (int64_t i = 0; i < kept; ++i) Apply(changes[static_cast<size_t>(i)], durable_names_);
+  }
+  unsynced_.clear();
+  // What lies in a directory that is gone is gone with it; a parent comes before what is in it.
+  std::set<std::string> kept{""};
+  std::erase_if(durable_names_, [&kept](const auto& name) {
+    if (!kept.contains(ParentOf(name.first))) return true;
+    if (name.second == nullptr) kept.insert(name.first);
+    return false;
+  });
+  names_ = durable_names_;
+  for (auto& [path, file] : names_) {
+    if (file == nullptr || file->bytes == file->durable) continue;
     const bool grew = file->bytes.starts_with(file->durable);
     std::string left = file->durable;
     if (grew) {
@@ -85,12 +130,15 @@ void SimDisk::PowerCut() {
 }
 
 bool SimDisk::Rot(const std::string& part) {
-  std::vector<std::shared_ptr<File>> found;
-  for (auto& [path, file] : files_)
-    if (path.find(part) != std::string::npos && !file->bytes.empty()) found.push_back(file);
+  std::vector<FilePtr> found;
+  for (auto& [path, file] : names_)
+    if (file != nullptr && path.find(part) != std::string::npos && !file->bytes.empty())
+      found.push_back(file);
   if (found.empty()) return false;
-  File& file = *found[static_cast<size_t>(random_.Between(0, static_cast<int64_t>(found.size()) - 1))];
-  const auto at = static_cast<size_t>(random_.Between(0, static_cast<int64_t>(file.bytes.size()) - 1));
+  File& file =
+      *found[static_cast<size_t>(random_.Between(0, static_cast<int64_t>(found.size()) - 1))];
+  const auto at =
+      static_cast<size_t>(random_.Between(0, static_cast<int64_t>(file.bytes.size()) - 1));
   const char bit = static_cast<char>(1 << random_.Between(0, 7));
   file.bytes[at] = static_cast<char>(file.bytes[at] ^ bit);
   if (at < file.durable.size()) file.durable[at] = file.bytes[at];
@@ -98,63 +146,75 @@ bool SimDisk::Rot(const std::string& part) {
 }
 
 std::string SimDisk::DurableBytes(const std::string& path) const {
-  const auto at = files_.find(path);
-  return at == files_.end() ? "" : at->second->durable;
+  for (std::string on = path; !on.empty(); on = ParentOf(on))
+    if (!durable_names_.contains(on)) return "";
+  const FilePtr& file = durable_names_.at(path);
+  return file == nullptr ? "" : file->durable;
 }
 
 StatusOr<std::unique_ptr<AppendFile>> SimDisk::OpenAppend(const std::string& path) {
-  const auto at = files_.find(path);
-  if (at == files_.end()) return NotFound("cannot open " + path);
-  return std::unique_ptr<AppendFile>(std::make_unique<Appender>(*this, path, at->second));
+  const FilePtr file = Find(path);
+  if (file == nullptr) return NotFound("cannot open " + path);
+  return std::unique_ptr<AppendFile>(std::make_unique<Appender>(*this, path, file));
 }
 
 StatusOr<std::unique_ptr<ReadFile>> SimDisk::OpenRead(const std::string& path) {
-  const auto at = files_.find(path);
-  if (at == files_.end()) return NotFound("cannot open " + path);
-  return std::unique_ptr<ReadFile>(std::make_unique<Reader>(*this, path, at->second));
+  const FilePtr file = Find(path);
+  if (file == nullptr) return NotFound("cannot open " + path);
+  return std::unique_ptr<ReadFile>(std::make_unique<Reader>(*this, path, file));
 }
 
 Status SimDisk::WriteAtomically(const std::string& path, std::string_view bytes) {
+  if (!names_.contains(ParentOf(path))) return NotFound("cannot create " + path);
   HATCHERY_RETURN_IF_ERROR(MayFail(path));
   auto file = std::make_shared<File>();
-  file->bytes = file->durable = std::string(bytes);
-  files_[path] = std::move(file);
-  return {};
+  file->bytes = std::string(bytes);
+  if (!lying) file->durable = file->bytes;
+  const std::string temporary = path + ".partial";
+  Alter(ParentOf(path), {{temporary, file}});
+  return Rename(temporary, path);
 }
 
 Status SimDisk::Rename(const std::string& from, const std::string& to) {
-  const auto at = files_.find(from);
-  if (at == files_.end()) return NotFound("cannot rename " + from);
-  files_[to] = at->second;
-  files_.erase(from);
-  return {};
+  const FilePtr file = Find(from);
+  if (file == nullptr) return NotFound("cannot rename " + from);
+  if (failing && random_.OneIn(2)) return InternalError("cannot rename " + from);
+  Alter(ParentOf(to), {{from, std::nullopt}, {to, file}});
+  return SyncNames(ParentOf(to));
 }
 
 Status SimDisk::Remove(const std::string& path) {
-  return files_.erase(path) == 1 ? Status() : NotFound("cannot remove " + path);
+  if (Find(path) == nullptr) return NotFound("cannot remove " + path);
+  if (failing && random_.OneIn(2)) return InternalError("cannot remove " + path);
+  Alter(ParentOf(path), {{path, std::nullopt}});
+  return {};
 }
 
 StatusOr<std::vector<std::string>> SimDisk::List(const std::string& directory) {
-  if (!directories_.contains(directory)) return NotFound("cannot list " + directory);
-  std::set<std::string> names;
-  const std::string prefix = directory + "/";
-  const auto add = [&](const std::string& path) {
-    if (path.starts_with(prefix)) names.insert(path.substr(prefix.size(), path.find('/', prefix.size()) - prefix.size()));
-  };
-  for (const auto& [path, file] : files_) add(path);
-  for (const std::string& path : directories_) add(path);
-  return std::vector<std::string>(names.begin(), names.end());
+  if (!names_.contains(directory) || Find(directory) != nullptr)
+    return NotFound("cannot list " + directory);
+  std::vector<std::string> names;
+  for (const auto& [path, file] : names_)
+    if (ParentOf(path) == directory) names.push_back(path.substr(directory.size() + 1));
+  return names;
 }
 
-bool SimDisk::Exists(const std::string& path) {
-  return files_.contains(path) || directories_.contains(path);
-}
+bool SimDisk::Exists(const std::string& path) { return names_.contains(path); }
 
 Status SimDisk::CreateDirectory(const std::string& path) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
-    directories_.insert(path.substr(0, slash));
-  directories_.insert(path);
-  return {};
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string prefix = path.substr(0, slash);
+    const bool is_new = !names_.contains(prefix), last = slash == std::string::npos;
+    if (is_new) {
+      HATCHERY_RETURN_IF_ERROR(MayFail(prefix));
+      Alter(ParentOf(prefix), {{prefix, FilePtr()}});
+    }
+    if ((is_new || last) && !names_unsynced) {
+      const Status synced = SyncNames(ParentOf(prefix));
+      if (is_new) HATCHERY_RETURN_IF_ERROR(synced);
+    }
+    if (last) return {};
+  }
 }
 
 StatusOr<std::unique_ptr<DirectoryLock>> SimDisk::Lock(const std::string& directory,

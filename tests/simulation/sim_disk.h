@@ -6,8 +6,11 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "services/common/disk.h"
 #include "tests/simulation/random.h"
@@ -19,10 +22,12 @@ class SimDisk : public Disk {
   explicit SimDisk(uint64_t seed) : random_(seed) {}
 
   // ---- Faults ----
-  bool full = false;      // nothing more can be written: a prefix is, then kResourceExhausted
-  bool failing = false;   // writes, syncs and reads fail, each one in two
-  bool lying = false;     // Sync says OK and does nothing
-  // Unsynced bytes survive as a prefix of any length, its last byte perhaps garbled.
+  bool full = false;     // nothing more can be written: a prefix is, then kResourceExhausted
+  bool failing = false;  // whatever is written or synced fails one time in two, a read in twenty
+  bool lying = false;    // syncs, of files and of directories, say OK and do nothing
+  bool names_unsynced = false;  // a new directory is not synced into its parent
+  // Unsynced bytes survive as a prefix of any length, its last byte perhaps garbled. So do, in each
+  // directory on its own, the creations, renames and removals since its last sync.
   void PowerCut();
   // Flips one bit of a file whose path contains `part`; false if there is none.
   bool Rot(const std::string& part);
@@ -46,14 +51,23 @@ class SimDisk : public Disk {
     std::string bytes;
     std::string durable;
   };
+  using FilePtr = std::shared_ptr<File>;
+  using Names = std::map<std::string, FilePtr>;  // by path; null: a directory
+  // What one call does to the names of one directory, all at once: a file, a directory, or nothing
+  // any more.
+  using Change = std::vector<std::pair<std::string, std::optional<FilePtr>>>;
   class Appender;
   class Reader;
   class Holder;
   Status MayFail(const std::string& path);
+  FilePtr Find(const std::string& path) const;  // null: there is no such file
+  static void Apply(const Change& change, Names& names);
+  void Alter(const std::string& directory, Change change);
+  Status SyncNames(const std::string& directory);
 
   Random random_;
-  std::map<std::string, std::shared_ptr<File>> files_;
-  std::set<std::string> directories_;
+  Names names_, durable_names_;
+  std::map<std::string, std::vector<Change>> unsynced_;  // by directory
   std::set<std::string> locked_;
 };
 

@@ -41,11 +41,18 @@ v1::Job MakeJob(const std::string& data) {
 
 }  // namespace
 
-Trials::Trials(Bug bug) : bug_(bug), data_(MakeData()) {
+TrialData::TrialData() {
   std::string name = (std::filesystem::temp_directory_path() / "hatchery-sim-XXXXXX").string();
   directory_ = mkdtemp(name.data());
   std::filesystem::create_directory(directory_ + "/files");
-  std::ofstream(directory_ + "/files/" + ToHex(Sha256Of(data_))) << data_;
+  const std::string data = MakeData();
+  std::ofstream(directory_ + "/files/" + ToHex(Sha256Of(data))) << data;
+}
+
+TrialData::~TrialData() { std::filesystem::remove_all(directory_); }
+
+Trials::Trials(Bug bug, const std::string& directory)
+    : bug_(bug), directory_(directory), data_(MakeData()) {
   v1::Job job = MakeJob(data_);
   labs_.push_back(std::make_unique<Lab>(job, data_));
   job.set_fitness(v1::NORMALIZED);
@@ -55,22 +62,8 @@ Trials::Trials(Bug bug) : bug_(bug), data_(MakeData()) {
   labs_.push_back(std::make_unique<Lab>(job, data_));
 }
 
-Trials::~Trials() { std::filesystem::remove_all(directory_); }
-
 Outcome Trials::Run(const Plan& plan, std::ostream* trace) {
   return World(plan, *labs_[plan.job], directory_, bug_, trace).Run();
-}
-
-Plan Trials::Shrink(Plan plan) {
-  for (size_t i = 0; i < plan.faults.size();) {
-    Plan fewer = plan;
-    fewer.faults.erase(fewer.faults.begin() + static_cast<ptrdiff_t>(i));
-    if (Run(fewer, nullptr).failure.empty())
-      ++i;
-    else
-      plan = fewer;
-  }
-  return plan;
 }
 
 }  // namespace hatchery::simulation

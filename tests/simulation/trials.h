@@ -11,18 +11,29 @@
 
 namespace hatchery::simulation {
 
-// Runs plans. Holds what all runs share: the jobs, their truth, and a directory with their data.
+// A directory with the data of all jobs, for as long as this lives.
+class TrialData {
+ public:
+  TrialData();
+  ~TrialData();
+  TrialData(const TrialData&) = delete;
+  TrialData& operator=(const TrialData&) = delete;
+  const std::string& directory() const { return directory_; }
+
+ private:
+  std::string directory_;
+};
+
+// Runs plans. Holds what all runs share: the jobs and their truth. One a process.
 class Trials {
  public:
-  explicit Trials(Bug bug);
-  ~Trials();
+  // `directory` is that of a TrialData.
+  Trials(Bug bug, const std::string& directory);
   Outcome Run(const Plan& plan, std::ostream* trace);
-  // The plan without the faults that its failure does not need.
-  Plan Shrink(Plan plan);
 
  private:
   const Bug bug_;
-  std::string directory_, data_;
+  const std::string directory_, data_;
   std::vector<std::unique_ptr<Lab>> labs_;
 };
 

@@ -21,8 +21,8 @@
 namespace hatchery::simulation {
 
 // Mistakes in the shell, made on purpose: the simulation must find them. Those in the core are in
-// mutants.cmake.
-enum class Bug { kNone, kLostSync, kEarlyAnnounce };
+// CMakeLists.txt.
+enum class Bug { kNone, kLostSync, kLostName, kEarlyAnnounce };
 
 struct Outcome {
   std::string failure;     // empty: all is well
@@ -82,6 +82,7 @@ class World {
   std::vector<v1::JobState> catalogue;
   std::vector<v1::JobState> catalogue_before;
   std::map<std::string, uint32_t> strikes;
+  std::string submitted;  // the job that people know of; what is left of a failed submission is not
   // Bytes of the journal after each commit, as the shell was told.
   std::map<uint32_t, uint64_t> commit_ends;
   bool lied = false;  // the disk has broken its word, or lost what it held
