@@ -109,8 +109,13 @@ void BM_Update(benchmark::State& state) {
 }
 
 BENCHMARK_CAPTURE(BM_Product, oneDNN, CpuProduct::kOneDnn)->UseRealTime()->Iterations(5);
+BENCHMARK_CAPTURE(BM_Product, dot, CpuProduct::kDot)->UseRealTime()->Iterations(5);
 BENCHMARK_CAPTURE(BM_Product, portable, CpuProduct::kPortable)->UseRealTime()->Iterations(5);
 BENCHMARK_CAPTURE(BM_Evaluate, oneDNN, CpuProduct::kOneDnn)
+    ->UseRealTime()
+    ->Iterations(8)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Evaluate, dot, CpuProduct::kDot)
     ->UseRealTime()
     ->Iterations(8)
     ->Unit(benchmark::kMillisecond);

@@ -9,8 +9,9 @@ namespace hatchery {
 
 // Who computes the int8 matrix products. All are bit-identical.
 enum class CpuProduct {
-  kAuto,      // kOneDnn where its effective instruction set has VNNI, else kPortable
+  kAuto,      // the first of the others that this processor can run exactly
   kOneDnn,    // refused without VNNI: its int8 products saturate in 16 bits there
+  kDot,       // Arm's dot-product instructions; refused where there are none
   kPortable,  // Highway, any processor
 };
 

@@ -15,7 +15,15 @@ std::string OneDnnIsaName() { return "not built in"; }
 std::unique_ptr<Product> MakeOneDnnProduct() { return nullptr; }
 #endif
 
+#ifndef HATCHERY_ARM_DOT
+bool DotIsAvailable() { return false; }
+std::unique_ptr<Product> MakeDotProduct() { return nullptr; }
+#endif
+
 Status CheckProduct(CpuProduct product) {
+  if (product == CpuProduct::kDot && !DotIsAvailable())
+    return FailedPrecondition(
+        "this processor has no dot-product instructions of Arm's; use the portable product");
   if (product != CpuProduct::kOneDnn || OneDnnIsExact()) return {};
   return FailedPrecondition(
       "oneDNN's int8 products saturate in 16 bits on this processor (instruction set " +
@@ -24,16 +32,19 @@ Status CheckProduct(CpuProduct product) {
 
 CpuProduct ChooseProduct(CpuProduct product) {
   if (product != CpuProduct::kAuto) return product;
-  return OneDnnIsExact() ? CpuProduct::kOneDnn : CpuProduct::kPortable;
+  if (OneDnnIsExact()) return CpuProduct::kOneDnn;
+  return DotIsAvailable() ? CpuProduct::kDot : CpuProduct::kPortable;
 }
 
 std::unique_ptr<Product> MakeProduct(CpuProduct product) {
-  return product == CpuProduct::kOneDnn ? MakeOneDnnProduct() : MakePortableProduct();
+  if (product == CpuProduct::kOneDnn) return MakeOneDnnProduct();
+  return product == CpuProduct::kDot ? MakeDotProduct() : MakePortableProduct();
 }
 
 std::string ProductName(CpuProduct product) {
-  return product == CpuProduct::kOneDnn ? "oneDNN " + OneDnnIsaName()
-                                        : "portable " + vector_ops::TargetName();
+  if (product == CpuProduct::kOneDnn) return "oneDNN " + OneDnnIsaName();
+  if (product == CpuProduct::kDot) return "Arm dot products";
+  return "portable " + vector_ops::TargetName();
 }
 
 void KeepProductsSingleThreaded() {

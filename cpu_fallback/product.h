@@ -45,7 +45,7 @@ Status CheckProduct(CpuProduct product);
 CpuProduct ChooseProduct(CpuProduct product);
 // `product` must have passed CheckProduct.
 std::unique_ptr<Product> MakeProduct(CpuProduct product);
-// For people: "oneDNN avx512_core_bf16", "portable AVX2".
+// For people: "oneDNN avx512_core_bf16", "Arm dot products", "portable AVX2".
 std::string ProductName(CpuProduct product);
 
 // Makes products on the calling thread use that thread alone.
@@ -54,7 +54,9 @@ void KeepProductsSingleThreaded();
 // The implementations behind the functions above.
 std::unique_ptr<Product> MakePortableProduct();
 std::unique_ptr<Product> MakeOneDnnProduct();
+std::unique_ptr<Product> MakeDotProduct();
 bool OneDnnIsExact();
 std::string OneDnnIsaName();
+bool DotIsAvailable();
 
 }  // namespace hatchery

@@ -25,9 +25,13 @@ class Product : public testing::TestWithParam<CpuProduct> {
       GTEST_SKIP() << "this processor cannot compute this product exactly";
   }
 };
-INSTANTIATE_TEST_SUITE_P(Cpu, Product, testing::Values(CpuProduct::kOneDnn, CpuProduct::kPortable),
+INSTANTIATE_TEST_SUITE_P(Cpu, Product,
+                         testing::Values(CpuProduct::kOneDnn, CpuProduct::kDot,
+                                         CpuProduct::kPortable),
                          [](const auto& param) {
-                           return param.param == CpuProduct::kOneDnn ? "OneDnn" : "Portable";
+                           return param.param == CpuProduct::kOneDnn ? "OneDnn"
+                                  : param.param == CpuProduct::kDot  ? "Dot"
+                                                                     : "Portable";
                          });
 
 TEST_P(Product, Widths) {
