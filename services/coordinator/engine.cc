@@ -330,7 +330,10 @@ void Engine::Do(Send& action) {
 void Engine::Do(const CloseWorker& action) {
   const auto found = streams_.find(action.worker);
   if (found == streams_.end()) return;
-  WriteLog({LogLevel::kWarning, "session_closed", action.status.message(), "", {}, action.worker});
+  // Without an error the worker wanted it; its goodbye has been logged.
+  if (!action.status.ok())
+    WriteLog(
+        {LogLevel::kWarning, "session_closed", action.status.message(), "", {}, action.worker});
   found->second->Close(action.status);
   streams_.erase(found);
 }
