@@ -9,10 +9,11 @@
 namespace hatchery {
 namespace {
 
-Status CheckRange(const char* field, uint64_t value, uint64_t low, uint64_t high) {
+Status CheckRange(const std::string& field, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return {};
-  return InvalidArgument(std::string(field) + " is " + std::to_string(value) + "; it must be in [" +
-                         std::to_string(low) + ", " + std::to_string(high) + "]");
+  return InvalidArgument(field + " is " + std::to_string(value) + "; it must be in [" +
+                         std::to_string(low) + ", " + std::to_string(high) + "]")
+      .About(field.substr(0, field.find(' ')));  // without its unit
 }
 
 }  // namespace
@@ -36,13 +37,15 @@ Status JobSpec::Validate() const {
       CheckRange("update.alpha_decay_steps", alpha_decay_steps, 1, 0x7FFFFFFF));
   if (group_size % 2 != 0)
     return InvalidArgument("group_size is " + std::to_string(group_size) +
-                           "; it must be even, since both members of a pair read one window");
+                           "; it must be even, since both members of a pair read one window")
+        .About("group_size");
   if (population % group_size != 0)
     return InvalidArgument(
-        "population " + std::to_string(population) + " is not a multiple of group_size " +
-        std::to_string(group_size) +
-        "; nearest that are: " + std::to_string(population / group_size * group_size) + " and " +
-        std::to_string((population / group_size + 1) * group_size));
+               "population " + std::to_string(population) + " is not a multiple of group_size " +
+               std::to_string(group_size) +
+               "; nearest that are: " + std::to_string(population / group_size * group_size) +
+               " and " + std::to_string((population / group_size + 1) * group_size))
+        .About("population");
   return {};
 }
 

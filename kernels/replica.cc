@@ -64,12 +64,14 @@ Status CheckDataSizes(const JobSpec& spec, uint64_t train_bytes, uint64_t held_o
   if (train_bytes < spec.WindowBytes())
     return InvalidArgument("the training data has " + std::to_string(train_bytes) +
                            " bytes, but one window reads " + std::to_string(spec.WindowBytes()) +
-                           " (burn_in + window + 1); use more data or a shorter window");
+                           " (burn_in + window + 1); use more data or a shorter window")
+        .About("train");
   if (held_out_bytes != 0 && held_out_bytes / spec.held_out_streams < 2)
     return InvalidArgument("the held-out data has " + std::to_string(held_out_bytes) +
                            " bytes, fewer than two for each of " +
                            std::to_string(spec.held_out_streams) +
-                           " streams; lower held_out_streams or hold out more");
+                           " streams; lower held_out_streams or hold out more")
+        .About("held_out");
   return {};
 }
 

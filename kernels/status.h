@@ -31,10 +31,18 @@ class [[nodiscard]] Status {
   bool ok() const { return code_ == StatusCode::kOk; }
   StatusCode code() const { return code_; }
   const std::string& message() const { return message_; }
+  // What it is about, for programs; may be empty. Of kInvalidArgument a field, "noise.rank"; of
+  // kNotFound and kFailedPrecondition a kind of thing and its name, "job/7"; of kResourceExhausted
+  // the option whose limit is reached.
+  const std::string& subject() const { return subject_; }
+  Status About(std::string subject) && {
+    subject_ = std::move(subject);
+    return std::move(*this);
+  }
 
  private:
   StatusCode code_ = StatusCode::kOk;
-  std::string message_;
+  std::string message_, subject_;
 };
 
 inline Status InvalidArgument(std::string m) {

@@ -48,7 +48,8 @@ Status CheckFields(const Message& message, const std::string& prefix) {
             nullptr)
           return InvalidArgument(name + " is " +
                                  std::to_string(reflection.GetEnumValue(message, &field)) +
-                                 ", which is none of " + NamesOf(*field.enum_type()));
+                                 ", which is none of " + NamesOf(*field.enum_type()))
+              .About(name);
         break;
       default:
         break;
@@ -60,21 +61,24 @@ Status CheckFields(const Message& message, const std::string& prefix) {
 Status CheckName(const std::string& name) {
   if (name.size() > 128)
     return InvalidArgument("name has " + std::to_string(name.size()) +
-                           " bytes; it must have at most 128");
+                           " bytes; it must have at most 128")
+        .About("name");
   for (unsigned char c : name)
     if (c < 0x20 || c > 0x7E)
-      return InvalidArgument("name contains a byte that is not printable ASCII");
+      return InvalidArgument("name contains a byte that is not printable ASCII").About("name");
   return {};
 }
 
 Status CheckInitial(const v1::Job& job) {
   if (job.initial_digest().empty() != job.initial_sha256().empty())
-    return InvalidArgument("initial_digest and initial_sha256 go together; one of them is empty");
+    return InvalidArgument("initial_digest and initial_sha256 go together; one of them is empty")
+        .About(job.initial_digest().empty() ? "initial_digest" : "initial_sha256");
   if (job.initial_digest().empty()) return {};
   if (auto digest = ParseDigest(job.initial_digest()); !digest.ok())
-    return InvalidArgument("initial_digest: " + digest.status().message());
+    return InvalidArgument("initial_digest: " + digest.status().message()).About("initial_digest");
   if (!IsSha256Hex(job.initial_sha256()))
-    return InvalidArgument("initial_sha256 is not 64 lower-case hex digits");
+    return InvalidArgument("initial_sha256 is not 64 lower-case hex digits")
+        .About("initial_sha256");
   return {};
 }
 
@@ -90,11 +94,13 @@ Status CheckSplit(const std::string& name, const v1::DataSplit& split) {
   if (split.begin() > split.end() || split.end() > split.file_bytes())
     return InvalidArgument(name + " is bytes [" + number(split.begin()) + ", " +
                            number(split.end()) + ") of a file of " + number(split.file_bytes()) +
-                           " bytes; it must lie inside the file");
+                           " bytes; it must lie inside the file")
+        .About(name);
   if (split.begin() == split.end()) return {};
   if (!IsSha256Hex(split.sha256()))
     return InvalidArgument(name + ".sha256 is '" + split.sha256().substr(0, 80) +
-                           "'; it must be 64 lower-case hex digits");
+                           "'; it must be 64 lower-case hex digits")
+        .About(name + ".sha256");
   return {};
 }
 
@@ -176,7 +182,8 @@ Status CheckInteger(const std::string& name, const google::protobuf::FieldDescri
   const std::string unit = field.options().GetExtension(v1::unit);
   return InvalidArgument(name + " is " + std::to_string(value) + (unit.empty() ? "" : " " + unit) +
                          "; it must be in [" + std::to_string(range.min()) + ", " +
-                         std::to_string(range.max()) + "]");
+                         std::to_string(range.max()) + "]")
+      .About(name);
 }
 
 Status CheckInteger(const std::string& name, const google::protobuf::FieldDescriptor& field,
@@ -185,7 +192,8 @@ Status CheckInteger(const std::string& name, const google::protobuf::FieldDescri
   const v1::SignedRange& range = field.options().GetExtension(v1::signed_range);
   if (value >= range.min() && value <= range.max()) return {};
   return InvalidArgument(name + " is " + std::to_string(value) + "; it must be in [" +
-                         std::to_string(range.min()) + ", " + std::to_string(range.max()) + "]");
+                         std::to_string(range.min()) + ", " + std::to_string(range.max()) + "]")
+      .About(name);
 }
 
 StatusOr<JobSpec> SpecFromJob(const v1::Job& job) {

@@ -17,15 +17,19 @@ namespace {
 
 constexpr int kMaxFilesAsked = 10'000;
 
-Status CheckStored(const FileStore& files, const v1::DataSplit& split, const char* name) {
+// `field` is the split's in the job.
+Status CheckStored(const FileStore& files, const v1::DataSplit& split, const char* field,
+                   const char* name) {
   if (split.begin() == split.end()) return {};
   if (!files.Has(split.sha256()))
     return FailedPrecondition(std::string(name) + " file " + split.sha256() +
-                              " is not stored here; upload it first");
+                              " is not stored here; upload it first")
+        .About("file/" + split.sha256());
   HATCHERY_ASSIGN_OR_RETURN(const auto file, files.Open(split.sha256()));
   if (file->bytes().size() == split.file_bytes()) return {};
   return InvalidArgument(std::string(name) + " file has " + std::to_string(file->bytes().size()) +
-                         " bytes, not " + std::to_string(split.file_bytes()));
+                         " bytes, not " + std::to_string(split.file_bytes()))
+      .About(std::string(field) + ".file_bytes");
 }
 
 // The initial weights are read into memory.
@@ -36,7 +40,8 @@ Status CheckInitialFile(const FileStore& files, const v1::Job& job) {
   const uint64_t most = MostCheckpointBytes(Model(spec));
   if (file->bytes().size() <= most) return {};
   return InvalidArgument("the initial weights have " + std::to_string(file->bytes().size()) +
-                         " bytes; a checkpoint of this model has at most " + std::to_string(most));
+                         " bytes; a checkpoint of this model has at most " + std::to_string(most))
+      .About("initial_sha256");
 }
 
 // Making the first weights takes a replica of bytes, and proving them another.
@@ -49,6 +54,19 @@ StatusOr<std::string> SubmitWithinMemory(Engine& engine, const v1::Job& job, uin
   } catch (const std::bad_alloc&) {
     return ResourceExhausted("the coordinator has too little memory for a job of this model");
   }
+}
+
+// Fields of a job, as the request that holds it names them.
+Status InRequest(Status status) {
+  if (status.code() != StatusCode::kInvalidArgument) return status;
+  const std::string field = status.subject();
+  if (field.empty() || field == "job") return status;
+  return std::move(status).About("job." + field);
+}
+
+// An error in a field of a request.
+grpc::Status Refuse(const std::string& field, const std::string& why) {
+  return ToGrpc(InvalidArgument(why).About(field));
 }
 
 bool IsOver(v1::JobState::State state) {
@@ -80,10 +98,10 @@ grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext*, const v1::Submit
   Status status = ValidateJob(job);
   if (status.ok()) status = CheckSize(job, bounds_.limits);
   const FileStore& files = engine_.store().files();
-  if (status.ok()) status = CheckStored(files, job.train(), "the training");
-  if (status.ok()) status = CheckStored(files, job.held_out(), "the held-out");
+  if (status.ok()) status = CheckStored(files, job.train(), "train", "the training");
+  if (status.ok()) status = CheckStored(files, job.held_out(), "held_out", "the held-out");
   if (status.ok()) status = CheckInitialFile(files, job);
-  if (!status.ok()) return ToGrpc(status);
+  if (!status.ok()) return ToGrpc(InRequest(std::move(status)));
   const auto id = SubmitWithinMemory(engine_, job, bounds_.limits.unfinished_jobs);
   if (!id.ok()) return ToGrpc(id.status());
   response->set_job_id(*id);
@@ -172,11 +190,11 @@ grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext*,
                                              const v1::MissingFilesRequest* request,
                                              v1::MissingFilesResponse* response) {
   if (request->sha256_size() > kMaxFilesAsked)
-    return {grpc::StatusCode::INVALID_ARGUMENT,
-            "more than " + std::to_string(kMaxFilesAsked) + " files in one question"};
+    return Refuse("sha256",
+                  "more than " + std::to_string(kMaxFilesAsked) + " files in one question");
   for (const std::string& sha256 : request->sha256()) {
     if (!IsSha256Hex(sha256))
-      return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
+      return Refuse("sha256", "a file is named by 64 lower-case hex digits");
     // Opening it hashes it: a file that has rotted here is asked for again, and replaced.
     if (!engine_.store().files().Open(sha256).ok()) response->add_sha256(sha256);
   }
@@ -189,21 +207,19 @@ grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext* context,
   Transfer transfer(bounds_, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
   v1::UploadFileRequest part;
-  if (!reader->Read(&part)) return {grpc::StatusCode::INVALID_ARGUMENT, "an empty upload"};
+  if (!reader->Read(&part)) return Refuse("sha256", "an empty upload");
   const std::string sha256 = part.sha256();
   const uint64_t announced = part.bytes();
-  if (!IsSha256Hex(sha256))
-    return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
+  if (!IsSha256Hex(sha256)) return Refuse("sha256", "a file is named by 64 lower-case hex digits");
   if (announced > bounds_.limits.upload_bytes)
-    return {grpc::StatusCode::INVALID_ARGUMENT,
-            "a file of " + std::to_string(announced) + " bytes; this coordinator takes " +
-                std::to_string(bounds_.limits.upload_bytes) + " (--max-upload-bytes)"};
+    return Refuse("bytes",
+                  "a file of " + std::to_string(announced) + " bytes; this coordinator takes " +
+                      std::to_string(bounds_.limits.upload_bytes) + " (--max-upload-bytes)");
   auto incoming = engine_.store().files().Receive();
   if (!incoming.ok()) return ToGrpc(incoming.status());
   do {
     if ((*incoming)->bytes() + part.data().size() > announced)
-      return {grpc::StatusCode::INVALID_ARGUMENT,
-              "more bytes than the announced " + std::to_string(announced)};
+      return Refuse("data", "more bytes than the announced " + std::to_string(announced));
     if (const Status status = (*incoming)->Append(part.data()); !status.ok()) return ToGrpc(status);
     transfer.Received(part.data().size());
   } while (reader->Read(&part));
@@ -255,8 +271,9 @@ grpc::Status ClientServiceImpl::FetchInitial(grpc::ServerContext* context,
   const auto job = engine_.Job(request->job_id());
   if (!job.ok()) return ToGrpc(job.status());
   if (job->job().initial_sha256().empty())
-    return {grpc::StatusCode::NOT_FOUND,
-            "job " + request->job_id() + " starts from its seed's weights, not from a file"};
+    return ToGrpc(
+        NotFound("job " + request->job_id() + " starts from its seed's weights, not from a file")
+            .About("initial weights/" + request->job_id()));
   Transfer transfer(bounds_, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
   const auto bytes =

@@ -43,7 +43,7 @@ StatusOr<Core::Actions> Core::Pause(int64_t now, const std::string& job) {
   now_ = now;
   HATCHERY_ASSIGN_OR_RETURN(Run* const run, Find(job));
   if (!run->runnable() && run->record.state != v1::JobState::PAUSED)
-    return FailedPrecondition("job " + job + " is over and cannot be paused");
+    return FailedPrecondition("job " + job + " is over and cannot be paused").About("job/" + job);
   if (run->runnable()) PauseRun(*run, "");
   return Take();
 }
@@ -53,10 +53,11 @@ StatusOr<Core::Actions> Core::Resume(int64_t now, const std::string& job) {
   HATCHERY_ASSIGN_OR_RETURN(Run* const run, Find(job));
   if (run->record.state != v1::JobState::PAUSED) {
     if (run->runnable()) return Take();
-    return FailedPrecondition("job " + job + " is over and cannot be resumed");
+    return FailedPrecondition("job " + job + " is over and cannot be resumed").About("job/" + job);
   }
   if (run->record.damaged)
-    return FailedPrecondition("job " + job + " cannot be resumed: " + run->record.reason);
+    return FailedPrecondition("job " + job + " cannot be resumed: " + run->record.reason)
+        .About("job/" + job);
   run->record.state = v1::JobState::QUEUED;
   run->record.reason.clear();
   run->load_failures = 0;
@@ -71,7 +72,8 @@ StatusOr<Core::Actions> Core::Cancel(int64_t now, const std::string& job) {
   HATCHERY_ASSIGN_OR_RETURN(Run* const run, Find(job));
   if (run->record.state == v1::JobState::CANCELLED) return Take();
   if (run->record.state == v1::JobState::FINISHED)
-    return FailedPrecondition("job " + job + " is finished and cannot be cancelled");
+    return FailedPrecondition("job " + job + " is finished and cannot be cancelled")
+        .About("job/" + job);
   ReleaseWorkers(*run, "cancelled");
   run->record.state = v1::JobState::CANCELLED;
   run->record.reason.clear();

@@ -21,7 +21,8 @@ constexpr size_t kDigestsKept = 4096;  // settled ones, for votes that come late
 StatusOr<Core::Run*> Core::Find(const std::string& job) {
   const auto at = runs_.find(job);
   if (at == runs_.end())
-    return NotFound("no job " + job + "; `hatchery jobs` lists those there are");
+    return NotFound("no job " + job + "; `hatchery jobs` lists those there are")
+        .About("job/" + job);
   return &at->second;
 }
 

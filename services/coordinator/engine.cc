@@ -20,6 +20,10 @@
 namespace hatchery::coordinator {
 namespace {
 
+Status NoSuchJob(const std::string& job) {
+  return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them").About("job/" + job);
+}
+
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{100};
@@ -163,7 +167,8 @@ StatusOr<std::string> Engine::Submit(const v1::Job& job, uint32_t most) {
   if (unfinished >= most)
     return ResourceExhausted("this coordinator has " + std::to_string(unfinished) +
                              " unfinished jobs and takes no more; cancel some, or raise "
-                             "--max-unfinished-jobs");
+                             "--max-unfinished-jobs")
+        .About("--max-unfinished-jobs");
   JobRecord record;
   HATCHERY_ASSIGN_OR_RETURN(record.id, store_->NewId());
   HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, store_->Create(record.id, job));
@@ -196,7 +201,7 @@ StatusOr<v1::JobState> Engine::Cancel(const std::string& job) { return Change(&C
 StatusOr<v1::JobState> Engine::Job(const std::string& job) const {
   std::lock_guard lock(mutex_);
   const auto state = core_.Job(job);
-  if (!state) return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  if (!state) return NoSuchJob(job);
   return *state;
 }
 
@@ -207,8 +212,7 @@ std::vector<v1::JobState> Engine::Jobs() const {
 
 StatusOr<std::vector<v1::Event>> Engine::Events(const std::string& job, uint32_t most) const {
   std::lock_guard lock(mutex_);
-  if (!job.empty() && !core_.Job(job))
-    return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  if (!job.empty() && !core_.Job(job)) return NoSuchJob(job);
   return catalogue_->Events(job, most);
 }
 
@@ -227,8 +231,7 @@ Engine::Glance Engine::LookAround(uint64_t events_seen, uint32_t most_events) co
 StatusOr<Curve> Engine::CurveOf(const std::string& job, uint32_t from, uint32_t to,
                                 uint32_t most) const {
   std::lock_guard lock(mutex_);
-  if (!core_.JobStateOf(job))
-    return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  if (!core_.JobStateOf(job)) return NoSuchJob(job);
   const auto found = updates_.find(job);
   if (found == updates_.end()) return Curve();
   return coordinator::CurveOf(found->second, from, to, most);
@@ -243,7 +246,7 @@ StatusOr<Engine::News> Engine::WaitForNews(const std::string& job, size_t seen,
                                            v1::JobState::State state) {
   std::unique_lock lock(mutex_);
   const auto current = [&] { return core_.JobStateOf(job); };
-  if (!current()) return NotFound("there is no job '" + job + "'; `hatchery jobs` lists them");
+  if (!current()) return NoSuchJob(job);
   news_.wait_for(lock, kNewsWait,
                  [&] { return stopping_ || updates_[job].size() > seen || *current() != state; });
   if (stopping_) return Unavailable("the coordinator is shutting down");
@@ -327,7 +330,10 @@ void Engine::Do(Send& action) {
 void Engine::Do(const CloseWorker& action) {
   const auto found = streams_.find(action.worker);
   if (found == streams_.end()) return;
-  WriteLog({LogLevel::kWarning, "session_closed", action.status.message(), "", {}, action.worker});
+  // Without an error the worker wanted it; its goodbye has been logged.
+  if (!action.status.ok())
+    WriteLog(
+        {LogLevel::kWarning, "session_closed", action.status.message(), "", {}, action.worker});
   found->second->Close(action.status);
   streams_.erase(found);
 }

@@ -14,7 +14,8 @@ constexpr uint64_t kRecordBytes = 160;  // of a commit in the journal, beside it
 Status TooLarge(const std::string& what, uint64_t bytes, uint64_t most, const std::string& flag) {
   return InvalidArgument(what + " would have " + std::to_string(bytes) +
                          " bytes; this coordinator takes " + std::to_string(most) + " (" + flag +
-                         ")");
+                         ")")
+      .About("job");
 }
 
 }  // namespace
@@ -52,7 +53,8 @@ StatusOr<Slots::Slot> Slots::Take() {
   if (used_.fetch_add(1) < size_) return Slot(&used_);
   --used_;
   return ResourceExhausted("this coordinator takes no more than " + std::to_string(size_) + " " +
-                           what_ + "; try again later");
+                           what_ + " (" + option_ + "); try again later")
+      .About(option_);
 }
 
 }  // namespace hatchery::coordinator

@@ -52,13 +52,15 @@ class Slots {
     std::atomic<uint32_t>* used_;
   };
 
-  Slots(uint32_t size, std::string what) : size_(size), what_(std::move(what)) {}
+  // So many of `what`, by the coordinator's option.
+  Slots(uint32_t size, std::string what, std::string option)
+      : size_(size), what_(std::move(what)), option_(std::move(option)) {}
   // kResourceExhausted, naming what there is too much of, if all places are taken.
   StatusOr<Slot> Take();
 
  private:
   const uint32_t size_;
-  const std::string what_;
+  const std::string what_, option_;
   std::atomic<uint32_t> used_ = 0;
 };
 
@@ -72,9 +74,9 @@ struct Traffic {
 struct Bounds {
   explicit Bounds(const Limits& l)
       : limits(l),
-        workers(l.workers, "workers (--max-workers)"),
-        watchers(l.watchers, "watchers (--max-watchers)"),
-        transfers(l.transfers, "transfers (--max-transfers)") {}
+        workers(l.workers, "workers", "--max-workers"),
+        watchers(l.watchers, "watchers", "--max-watchers"),
+        transfers(l.transfers, "transfers", "--max-transfers") {}
   std::chrono::seconds patience() const { return std::chrono::seconds(limits.stalled_seconds); }
 
   const Limits limits;

@@ -49,8 +49,9 @@ inline grpc::Status SendCheckpoint(const Engine& engine, Bounds& bounds,
   const auto stored = run.NewestSound(std::min(request.step(), job->step()));
   if (!stored.ok()) return ToGrpc(stored.status());
   if (!*stored)
-    return {grpc::StatusCode::NOT_FOUND,
-            "job " + request.job_id() + " has no checkpoint at or before that step yet"};
+    return ToGrpc(
+        NotFound("job " + request.job_id() + " has no checkpoint at or before that step yet")
+            .About("checkpoint/" + request.job_id()));
   v1::CheckpointChunk chunk;
   chunk.set_step((*stored)->checkpoint.step);
   SendInChunks((*stored)->bytes, transfer, [&](std::string_view piece) {

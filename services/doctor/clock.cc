@@ -15,6 +15,7 @@ namespace {
 constexpr int kLooks = 25;
 constexpr auto kBetweenLooks = std::chrono::milliseconds(10);
 constexpr double kJump = 0.05;                                   // seconds
+constexpr double kShown = 0.01;                                  // seconds; less is not told
 constexpr double kTolerated = 2;                                 // seconds between two machines
 constexpr std::time_t kBuildsDidNotExistBefore = 1'735'689'600;  // 2025
 
@@ -68,8 +69,13 @@ Checks CheckClock() {
 
 Check JudgeOffset(double seconds, double margin) {
   char text[128];
-  std::snprintf(text, sizeof text, "the coordinator's is %.2f s %s of ours, give or take %.2f s",
-                std::abs(seconds), seconds >= 0 ? "ahead" : "behind", margin);
+  if (std::abs(seconds) < kShown) {
+    std::snprintf(text, sizeof text, "the coordinator's is within %.2f s of ours",
+                  std::max(kShown, margin));
+  } else {
+    std::snprintf(text, sizeof text, "the coordinator's is %.2f s %s ours, give or take %.2f s",
+                  std::abs(seconds), seconds >= 0 ? "ahead of" : "behind", margin);
+  }
   if (std::abs(seconds) <= kTolerated + margin) return {Verdict::kOk, "clocks", text};
   return {Verdict::kWarn, "clocks", text,
           "run an NTP service on both; training does not mind, times in logs and the validity of "

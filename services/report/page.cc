@@ -125,11 +125,10 @@ std::string Header(const RunHistory& history, const JobSpec& spec, const Model& 
                                   FormatNumber(static_cast<double>(model.parameters())).c_str());
   std::string html = "<header><p class=\"kind\">Hatchery run</p>" + Element("h1", history.Name()) +
                      Element("p", text + " · " + StateOf(history));
-  for (const EventRecord& event : history.events)
-    if (event.kind == kStartedEvent) {
-      html += Element("p class=\"quiet\"", UtcTime(event.unix_milliseconds) + ": " + event.text);
-      break;
-    }
+  if (!history.marks.empty())
+    html += Element("p class=\"quiet\"",
+                    "trained from " + UtcTime(history.marks.front().unix_milliseconds) + " to " +
+                        UtcTime(history.marks.back().unix_milliseconds));
   return html + "</header>\n";
 }
 

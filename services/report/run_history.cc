@@ -113,12 +113,21 @@ std::optional<double> WallTimeAt(const RunHistory& history, uint32_t step) {
 
 std::vector<Throughput> ThroughputOf(const RunHistory& history) {
   std::vector<Throughput> all;
-  for (size_t i = 1; i < history.marks.size(); ++i) {
-    const TimeMark &a = history.marks[i - 1], &b = history.marks[i];
-    const double seconds = SecondsBetween(a, b);
-    if (b.starts || b.step == a.step || seconds <= 0) continue;
+  const auto& marks = history.marks;
+  const TimeMark* begin = nullptr;  // of the stretch before
+  for (size_t i = 1; i < marks.size(); ++i) {
+    const TimeMark *from = &marks[i - 1], &to = marks[i];
+    if (from->starts) begin = nullptr;
+    if (to.starts || to.step == from->step || SecondsBetween(*from, to) <= 0) continue;
+    const bool last = i + 1 == marks.size() || marks[i + 1].starts;
+    if (last && begin && 2 * SecondsBetween(*from, to) < SecondsBetween(*begin, *from)) {
+      from = begin;
+      all.pop_back();
+    }
     all.push_back(
-        {a.step, b.step, (TokensAt(history, b.step) - TokensAt(history, a.step)) / seconds});
+        {from->step, to.step,
+         (TokensAt(history, to.step) - TokensAt(history, from->step)) / SecondsBetween(*from, to)});
+    begin = from;
   }
   return all;
 }

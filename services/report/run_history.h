@@ -63,7 +63,8 @@ std::optional<double> SecondsAt(const RunHistory& history, uint32_t step);
 std::optional<double> WallTimeAt(const RunHistory& history, uint32_t step);
 
 // Tokens a second from one mark to the next, with all that training does: scoring, updates,
-// held-out measures, checkpoints, the disk.
+// held-out measures, checkpoints, the disk. Training ends between two marks: a last stretch less
+// than half as long as the one before it, too short to tell a rate, is counted with that one.
 struct Throughput {
   uint32_t begin = 0, end = 0;  // steps
   double tokens_per_second = 0;

@@ -51,7 +51,10 @@ TEST(Doctor, JudgesSpaceSyncsAndClocks) {
   EXPECT_EQ(JudgeSync("/d", 0.05, 0.1).verdict, Verdict::kWarn);
   EXPECT_EQ(JudgeOffset(-1.5, 0.01).verdict, Verdict::kOk);
   EXPECT_EQ(JudgeOffset(-60, 0.01).verdict, Verdict::kWarn);
-  EXPECT_THAT(JudgeOffset(-60, 0.01).text, HasSubstr("60.00 s behind"));
+  EXPECT_THAT(JudgeOffset(-60, 0.01).text, HasSubstr("60.00 s behind ours"));
+  EXPECT_THAT(JudgeOffset(0.35, 0.01).text, HasSubstr("0.35 s ahead of ours"));
+  EXPECT_THAT(JudgeOffset(-0.004, 0.001).text, HasSubstr("within 0.01 s of ours"));
+  EXPECT_THAT(JudgeOffset(0, 0.2).text, HasSubstr("within 0.20 s of ours"));
   EXPECT_EQ(JudgeOffset(5, 4).verdict, Verdict::kOk);  // a slow way tells little
 }
 

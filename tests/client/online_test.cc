@@ -3,7 +3,10 @@
 // The client's online commands, as a user runs them, against a scripted coordinator.
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -305,6 +308,52 @@ TEST_F(OnlineTest, TheDoctorLooksAtTheCoordinator) {
   EXPECT_EQ(Run("doctor --dir " + directory_).code, 1);
   const Finished nowhere = Run("doctor --dir " + directory_ + "/nowhere");
   EXPECT_NE(nowhere.out.find("there is no such directory"), std::string::npos);
+}
+
+// Takes connections, by the kernel, and never says a word.
+class SilentListener {
+ public:
+  SilentListener() {
+    socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in where{};
+    where.sin_family = AF_INET;
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof where;
+    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&where), size), 0);
+    EXPECT_EQ(listen(socket_, 64), 0);
+    EXPECT_EQ(getsockname(socket_, reinterpret_cast<sockaddr*>(&where), &size), 0);
+    port_ = ntohs(where.sin_port);
+  }
+  ~SilentListener() { close(socket_); }
+  SilentListener(const SilentListener&) = delete;
+  SilentListener& operator=(const SilentListener&) = delete;
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  int socket_, port_ = 0;
+};
+
+TEST_F(OnlineTest, NoCommandWaitsForeverForACoordinatorThatNeverAnswers) {
+  Submit();  // for its files
+  const SilentListener silent;
+  std::vector<std::jthread> users;
+  for (const std::string arguments :
+       {"jobs", "workers", "events j1", "cancel j1", "health", "watch j1", "top",
+        "fetch j1 --out DIR/run", "submit DIR/job.yaml --data DIR/text"}) {
+    users.emplace_back([this, &silent, arguments] {
+      std::string command = arguments;
+      for (size_t at; (at = command.find("DIR")) != std::string::npos;)
+        command.replace(at, 3, directory_);
+      const auto begin = std::chrono::steady_clock::now();
+      const Finished finished = RunAt(silent.address(), command, "timeout 60 ");
+      EXPECT_EQ(finished.code, 1) << arguments;
+      EXPECT_EQ(Lines(finished.out).size(), 1u) << arguments << ": " << finished.out;
+      EXPECT_NE(finished.out.find("no coordinator answers at " + silent.address()),
+                std::string::npos)
+          << arguments << ": " << finished.out;
+      EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(40)) << arguments;
+    });
+  }
 }
 
 TEST_F(OnlineTest, ErrorsAreOneLine) {

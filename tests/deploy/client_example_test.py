@@ -1,5 +1,5 @@
 # Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
-"""client_example_test.py BIN SOURCE: examples/client.py, health and reflection, from Python."""
+"""client_example_test.py BIN SOURCE: examples/client.py, health, reflection and error details, from Python."""
 import importlib.util
 import os
 import shutil
@@ -37,6 +37,37 @@ def check_citizenship(address):
         assert b"hatchery/v1/coordinator.proto" in reflect(channel, b"\x22" + bytes([len(symbol)]) + symbol)
 
 
+def details(channel, method, request):
+    """The gRPC code of a call that fails, and its details by type, read by hand from the trailer."""
+    from hatchery.v1 import error_details_pb2
+    try:
+        call(channel, method, request.SerializeToString())
+    except grpc.RpcError as error:
+        (trailer,) = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
+        status = error_details_pb2.ErrorStatus.FromString(trailer)
+        assert (status.code, status.message) == (error.code().value[0], error.details()), status
+        return error.code(), {any.type_url: any.value for any in status.details}
+    raise AssertionError(f"{method} did not fail")
+
+
+def check_error_details(address):
+    from hatchery.v1 import coordinator_pb2, error_details_pb2
+    client = "/hatchery.v1.ClientService/"
+    with grpc.insecure_channel(address) as channel:
+        bad = coordinator_pb2.SubmitJobRequest()
+        bad.job.model.hidden, bad.job.model.layers, bad.job.noise.rank = 8, 1, 9
+        code, found = details(channel, client + "SubmitJob", bad)
+        assert code == grpc.StatusCode.INVALID_ARGUMENT, code
+        (violation,) = error_details_pb2.BadRequest.FromString(
+            found["type.googleapis.com/google.rpc.BadRequest"]).field_violations
+        assert violation.field == "job.noise.rank" and "[1, " in violation.description, violation
+        code, found = details(channel, client + "GetJob", coordinator_pb2.GetJobRequest(job_id="nonesuch"))
+        assert code == grpc.StatusCode.NOT_FOUND, code
+        resource = error_details_pb2.ResourceInfo.FromString(
+            found["type.googleapis.com/google.rpc.ResourceInfo"])
+        assert (resource.resource_type, resource.resource_name) == ("job", "nonesuch"), resource
+
+
 def main():
     with Training() as training:
         modules = training.directory / "python"
@@ -52,6 +83,8 @@ def main():
         listed = wait_for("a commit", lambda: (out := jobs()) and " 0/" not in f" {out.split()[-1]}" and out)
         assert listed.startswith("1 watched RUNNING ") and listed.endswith("/1000000\n"), listed
         check_citizenship(training.coordinator)
+        sys.path.insert(0, str(modules))
+        check_error_details(training.coordinator)
 
 
 main()

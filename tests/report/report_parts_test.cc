@@ -68,5 +68,21 @@ TEST(Time, IsInterpolatedAndPausesAreLeftOut) {
   EXPECT_FALSE(SecondsAt(RunHistory(), 0).has_value());
 }
 
+TEST(Time, AShortRestTellsNoThroughputOfItsOwn) {
+  RunHistory history = TimedRun();
+  history.marks = {{0, 0, 0, true}, {10, 2000, 2, false}, {12, 2100, 2.1, false}};
+  auto throughput = ThroughputOf(history);
+  ASSERT_EQ(throughput.size(), 1u);
+  EXPECT_EQ(throughput[0].begin, 0u);
+  EXPECT_EQ(throughput[0].end, 12u);
+  EXPECT_DOUBLE_EQ(throughput[0].tokens_per_second, 1200 / 2.1);
+  history.marks.push_back({20, 3000, 3, false});  // it was not the last
+  throughput = ThroughputOf(history);
+  ASSERT_EQ(throughput.size(), 3u);
+  EXPECT_DOUBLE_EQ(throughput[1].tokens_per_second, 2000);
+  history.marks = {{0, 0, 0, true}, {1, 100, 0.1, false}};  // there is none to count it with
+  EXPECT_EQ(ThroughputOf(history).size(), 1u);
+}
+
 }  // namespace
 }  // namespace hatchery::report
