@@ -52,8 +52,9 @@ Status CheckSize(const v1::Job& job, const Limits& limits) {
 StatusOr<Slots::Slot> Slots::Take() {
   if (used_.fetch_add(1) < size_) return Slot(&used_);
   --used_;
+  const std::string by = option_.empty() ? "" : " (" + option_ + ")";
   return ResourceExhausted("this coordinator takes no more than " + std::to_string(size_) + " " +
-                           what_ + " (" + option_ + "); try again later")
+                           what_ + by + "; try again later")
       .About(option_);
 }
 

@@ -281,7 +281,7 @@ class Server : public PageServer {
   Engine& engine_;
   Sampler sampler_;
   PageFeed feed_;
-  Slots streams_{kStreams, "open pages"};
+  Slots streams_{kStreams, "open pages", ""};
   httplib::Server http_;
   std::string address_;
   std::thread thread_;
