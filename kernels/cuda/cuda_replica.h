@@ -19,7 +19,8 @@ struct CudaOptions {
   int device = 0;  // ordinal, [0, CudaDeviceCount())
   CudaKernels kernels = CudaKernels::kAuto;
   // Bytes of device memory that the replica may take; 0: all that is free. With less than it would
-  // like it works in smaller chunks, to the same bytes.
+  // like it works in smaller chunks, to the same bytes; the kernels stay those that fit the shape,
+  // and if one block of theirs does not fit, creation fails.
   uint64_t memory_limit = 0;
 };
 

@@ -8,7 +8,8 @@
 // r + 8 of the accumulators, so one thread holds both and reads their noise once.
 //
 // hopper_pack.cu lays the weights out, hopper_shared.cuh brings them in, hopper_noise.cuh draws and
-// applies noise, hopper_rows.cuh keeps a thread's rows, hopper_step.cuh computes a token.
+// applies noise, hopper_rows.cuh keeps a thread's rows, hopper_worker.cuh declares the steps of a
+// token, which hopper_step.cuh puts in order.
 #include <cuda_runtime.h>
 
 #include "kernels/core/score.h"
