@@ -48,7 +48,7 @@ std::string OneLine(const std::string& text) {
 template <typename Detail>
 void Add(v1::ErrorStatus& error, const Detail& detail) {
   google::protobuf::Any& any = *error.add_details();
-  any.set_type_url("type.googleapis.com/google.rpc." + Detail::descriptor()->name());
+  any.set_type_url("type.googleapis.com/google.rpc." + std::string(Detail::descriptor()->name()));
   any.set_value(detail.SerializeAsString());
 }
 
