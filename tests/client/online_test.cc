@@ -314,7 +314,7 @@ TEST_F(OnlineTest, TheDoctorLooksAtTheCoordinator) {
 class SilentListener {
  public:
   SilentListener() {
-    socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socket_ = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in where{};
     where.sin_family = AF_INET;
     where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

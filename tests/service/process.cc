@@ -58,10 +58,12 @@ void Redirect(const std::string& path, int to) {
 
 std::string ProgramFolder() {
   if (const char* other = std::getenv("HATCHERY_BIN")) return other;
+#if defined(__linux__)
   std::error_code unknown;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", unknown);
   if (!unknown && std::filesystem::exists(self.parent_path() / "hatchery-coordinator", unknown))
     return self.parent_path();
+#endif
   return HATCHERY_BIN;
 }
 
