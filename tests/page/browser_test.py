@@ -21,8 +21,7 @@ def main():
         sys.exit(77)
     with PagedTraining() as training:
         wait_for("the page", lambda: fetch(training.url))
-        training.start([BIN / "hatchery-worker", "--coordinator", training.coordinator, "--backend", "cpu",
-                        "--threads", "1", "--name", HOSTILE, "--cache-dir", "cache-hostile"])
+        training.start_worker(HOSTILE, "cache-hostile")
         training.run(["hatchery", "submit", "job.yaml", "--set", f"name={HOSTILE}", "--set", "priority=-1",
                       "--coordinator", training.coordinator])
         script = pathlib.Path(__file__).with_suffix(".mjs")

@@ -5,7 +5,7 @@ import sys
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "deploy"))
 
-from training import BIN, SOURCE, Training, fetch, free_port, wait_for  # noqa: E402,F401
+from training import BIN, POPULATION, SOURCE, Training, fetch, free_port, wait_for  # noqa: E402,F401
 
 
 def skip_without_page():

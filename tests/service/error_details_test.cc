@@ -83,7 +83,7 @@ TEST_F(ErrorDetails, AnInvalidSubmitNamesTheField) {
   job.mutable_noise()->set_rank(9);
   ExpectField(Submit(job), "job.noise.rank");
   job = JobOf(1 << 20);
-  job.set_population(job.group_size() + 2);
+  job.set_population(job.group_size() + 1);
   ExpectField(Submit(job), "job.population");
   job = JobOf(1 << 20);
   job.set_name("two\nlines");

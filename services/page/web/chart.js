@@ -101,8 +101,10 @@ export class Chart {
     this.onRange(range);
   }
 
+  // Into what is read; out from the middle, which reaches the newest step though more keep coming.
   scale(by) {
-    const [low, high] = this.view, at = this.at !== undefined ? this.data[0][this.at] : (low + high) / 2;
+    const [low, high] = this.view, reads = by < 1 && this.at !== undefined;
+    const at = reads ? this.data[0][this.at] : (low + high) / 2;
     this.zoom([at - (at - low) * by, at + (high - at) * by]);
   }
 
