@@ -2,6 +2,7 @@
 #include "kernels/commit.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <string>
 
@@ -19,6 +20,15 @@ Commit ScheduledCommit(const JobSpec& spec, uint32_t step) {
   commit.z_score = core::ZScore(commit.alpha);
   return commit;
 }
+
+using Trits = std::array<int8_t, core::kTritsPerByte>;
+constexpr std::array<Trits, 256> kTritsOf = [] {
+  std::array<Trits, 256> table{};
+  for (uint32_t byte = 0; byte < table.size(); ++byte)
+    for (uint32_t i = 0; i < core::kTritsPerByte; ++i)
+      table[byte][i] = static_cast<int8_t>(core::TritAt(byte, i));
+  return table;
+}();
 
 }  // namespace
 
@@ -62,13 +72,13 @@ Status CheckFitness(FitnessEncoding encoding, std::span<const uint8_t> fitness, 
 
 std::vector<int8_t> DecodeFitness(FitnessEncoding encoding, std::span<const uint8_t> fitness,
                                   uint32_t pairs) {
-  std::vector<int8_t> values(pairs);
-  for (uint32_t p = 0; p < pairs; ++p) {
-    values[p] = encoding == FitnessEncoding::kTernary
-                    ? static_cast<int8_t>(
-                          core::TritAt(fitness[p / core::kTritsPerByte], p % core::kTritsPerByte))
-                    : static_cast<int8_t>(fitness[p]);
-  }
+  if (encoding == FitnessEncoding::kInt8) return {fitness.begin(), fitness.end()};
+  // By table: every commit of every replica comes through here.
+  std::vector<int8_t> values(fitness.size() * core::kTritsPerByte);
+  for (size_t byte = 0; byte < fitness.size(); ++byte)
+    std::copy_n(kTritsOf[fitness[byte]].begin(), core::kTritsPerByte,
+                values.begin() + static_cast<ptrdiff_t>(byte * core::kTritsPerByte));
+  values.resize(pairs);
   return values;
 }
 

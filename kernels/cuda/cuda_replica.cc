@@ -84,10 +84,9 @@ class CudaReplica : public Replica {
   Status Run(const cuda::Sequences& sequences);
   // New weights of the tensors that overlap [offset, offset + size), in next_.
   Status ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size);
-  // The same of `tiles`, copied to `on_device`.
-  Status UpdateTiles(const cuda::UpdateStep& step, bool fast, bool matrices,
-                     std::span<const cuda::UpdateTile> tiles,
-                     cuda::Buffer<cuda::UpdateTile>& on_device);
+  // The same of the first `count` of `tiles`.
+  Status UpdateTiles(const cuda::UpdateStep& step, const cuda::UpdateMethod& method,
+                     const cuda::Buffer<cuda::UpdateTile>& tiles, size_t count);
   Status WeightsChanged();
 
   const JobSpec spec_;
@@ -97,6 +96,7 @@ class CudaReplica : public Replica {
   std::string device_name_;
   // Which evaluates members and held-out streams.
   enum class Kernel { kReference, kMma, kHopper } kernel_ = Kernel::kReference;
+  bool updates_on_hopper_ = false;
   cuda::MmaPlan mma_plan_;
   uint32_t reference_blocks_ = 0, fast_blocks_ = 0;  // that run at a time
   uint32_t step_ = 0;
@@ -163,6 +163,7 @@ Status CudaReplica::AllocateModel() {
 
 Status CudaReplica::ChooseKernel(const cudaDeviceProp& properties) {
   fast_blocks_ = static_cast<uint32_t>(properties.multiProcessorCount);
+  updates_on_hopper_ = options_.kernels == CudaKernels::kAuto && properties.major == 9;
   if (options_.kernels == CudaKernels::kAuto &&
       cuda::HopperFits(View(), properties.major, properties.minor)) {
     kernel_ = Kernel::kHopper;
@@ -320,6 +321,12 @@ void AppendTiles(const Tensor& tensor, uint32_t height, uint32_t width, uint64_t
   }
 }
 
+Status CopyTiles(std::span<const cuda::UpdateTile> tiles, cuda::Buffer<cuda::UpdateTile>& to) {
+  if (to.size() < tiles.size())
+    HATCHERY_RETURN_IF_ERROR(to.Allocate(tiles.size(), "the update's tiles"));
+  return to.CopyFrom(tiles);
+}
+
 uint32_t LargestMagnitude(std::span<const int8_t> values) {
   int32_t largest = 0;
   for (int8_t v : values) largest = std::max(largest, std::abs(int32_t{v}));
@@ -338,41 +345,38 @@ Status CudaReplica::ComputeUpdate(const Commit& commit, uint64_t offset, uint64_
                               thresholds.element};
   const bool fast = options_.kernels != CudaKernels::kReference &&
                     cuda::FastUpdateFits(View(), spec_.pairs(), LargestMagnitude(fitness));
-  const uint32_t matrix_tile = fast ? cuda::kFastTile : cuda::kMatrixTile;
-  const uint32_t element_tile = fast ? cuda::kFastTile : cuda::kElementTile;
+  const cuda::UpdateMethod& of_matrices = !fast              ? cuda::kReferenceMatrices
+                                          : updates_on_hopper_ ? cuda::kHopperMatrices
+                                                               : cuda::kRademacherMatrices;
+  const cuda::UpdateMethod& of_elements =
+      fast ? cuda::kRademacherElements : cuda::kReferenceElements;
   std::vector<cuda::UpdateTile> matrices, elements;
   for (const Tensor& t : model_.tensors()) {
-    if (t.kind == TensorKind::kMatrix)
-      AppendTiles(t, matrix_tile, matrix_tile, offset, offset + size, matrices);
-    else
-      AppendTiles(t, 1, element_tile, offset, offset + size, elements);
+    const bool matrix = t.kind == TensorKind::kMatrix;
+    const cuda::UpdateMethod& method = matrix ? of_matrices : of_elements;
+    AppendTiles(t, method.height, method.width, offset, offset + size,
+                matrix ? matrices : elements);
   }
-  HATCHERY_RETURN_IF_ERROR(UpdateTiles(step, fast, true, matrices, matrix_tiles_));
-  HATCHERY_RETURN_IF_ERROR(UpdateTiles(step, fast, false, elements, element_tiles_));
+  HATCHERY_RETURN_IF_ERROR(CopyTiles(matrices, matrix_tiles_));
+  HATCHERY_RETURN_IF_ERROR(CopyTiles(elements, element_tiles_));
+  HATCHERY_RETURN_IF_ERROR(UpdateTiles(step, of_matrices, matrix_tiles_, matrices.size()));
+  HATCHERY_RETURN_IF_ERROR(UpdateTiles(step, of_elements, element_tiles_, elements.size()));
   return FromCuda(cudaDeviceSynchronize(), "update");
 }
 
-Status CudaReplica::UpdateTiles(const cuda::UpdateStep& step, bool fast, bool matrices,
-                                std::span<const cuda::UpdateTile> tiles,
-                                cuda::Buffer<cuda::UpdateTile>& on_device) {
-  if (on_device.size() < tiles.size())
-    HATCHERY_RETURN_IF_ERROR(on_device.Allocate(tiles.size(), "the update's tiles"));
-  HATCHERY_RETURN_IF_ERROR(on_device.CopyFrom(tiles));
-  const size_t tile_sums = matrices ? cuda::kFastTile * cuda::kFastTile : cuda::kFastTile;
-  size_t at_once = std::min(fast ? kSumsAtOnce / tile_sums : tiles.size(), tiles.size());
-  if (fast && update_sums_.size() < at_once * tile_sums)
-    HATCHERY_RETURN_IF_ERROR(AllocateAtMost(at_once, [this, tile_sums](size_t count) {
-      return update_sums_.Allocate(count * tile_sums, "the update's sums");
+Status CudaReplica::UpdateTiles(const cuda::UpdateStep& step, const cuda::UpdateMethod& method,
+                                const cuda::Buffer<cuda::UpdateTile>& tiles, size_t count) {
+  const size_t tile_sums = method.keeps_sums ? size_t{method.height} * method.width : 0;
+  size_t at_once = method.keeps_sums ? std::min(kSumsAtOnce / tile_sums, count) : count;
+  if (update_sums_.size() < at_once * tile_sums)
+    HATCHERY_RETURN_IF_ERROR(AllocateAtMost(at_once, [this, tile_sums](size_t most) {
+      return update_sums_.Allocate(most * tile_sums, "the update's sums");
     }));
-  for (size_t first = 0; first < tiles.size(); first += at_once) {
-    const auto count = static_cast<uint32_t>(std::min(at_once, tiles.size() - first));
-    const cuda::UpdateTile* part = on_device.data() + first;
-    const auto update = matrices ? cuda::UpdateMatrices : cuda::UpdateElements;
-    const auto fast_update = matrices ? cuda::FastUpdateMatrices : cuda::FastUpdateElements;
-    const cudaError_t launched =
-        fast ? fast_update(View(), step, part, count, update_sums_.data(), next_.data())
-             : update(View(), step, part, count, next_.data());
-    HATCHERY_RETURN_IF_ERROR(FromCuda(launched, "launch the update"));
+  for (size_t first = 0; first < count; first += at_once) {
+    const auto part = static_cast<uint32_t>(std::min(at_once, count - first));
+    HATCHERY_RETURN_IF_ERROR(FromCuda(method.launch(View(), step, tiles.data() + first, part,
+                                                    update_sums_.data(), next_.data()),
+                                      "launch the update"));
   }
   return {};
 }

@@ -64,6 +64,12 @@ __device__ inline uint32_t SaturatedSum16(uint32_t v, uint32_t offset) {
 __device__ inline int32_t Dot(uint32_t a, uint32_t b, int32_t c) {
   return __dp4a(static_cast<int32_t>(a), static_cast<int32_t>(b), c);
 }
+// The same with unsigned bytes of b.
+__device__ inline int32_t DotUnsigned(uint32_t a, uint32_t b, int32_t c) {
+  int32_t d;
+  asm("dp4a.s32.u32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
 // c + the dot product of two int16 with bytes 0 and 1 (low), 2 and 3 (high).
 __device__ inline int32_t DotLow(uint32_t halves, uint32_t bytes, int32_t c) {
   return __dp2a_lo(static_cast<int32_t>(halves), static_cast<int32_t>(bytes), c);

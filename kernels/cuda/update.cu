@@ -12,6 +12,7 @@ namespace hatchery::cuda {
 namespace {
 
 constexpr uint32_t kThreads = 256;
+constexpr uint32_t kMatrixTile = 64, kElementTile = 16;
 constexpr uint32_t kPairsAtOnce = 32;
 constexpr uint32_t kOutputs = 4;  // of Z a thread holds, in rows and in columns
 // One thread draws kElementTile values of one pair: a Gaussian block, an eighth of a Rademacher.
@@ -123,21 +124,22 @@ __global__ void __launch_bounds__(kThreads)
   atomicAdd(&lanes[1], digest.lane1);
 }
 
-}  // namespace
-
 cudaError_t UpdateMatrices(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
-                           uint32_t count, int8_t* updated) {
-  if (count == 0) return cudaSuccess;
+                           uint32_t count, int32_t*, int8_t* updated) {
   UpdateMatricesKernel<<<count, kThreads>>>(model, step, tiles, updated);
   return cudaGetLastError();
 }
 
 cudaError_t UpdateElements(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
-                           uint32_t count, int8_t* updated) {
-  if (count == 0) return cudaSuccess;
+                           uint32_t count, int32_t*, int8_t* updated) {
   UpdateElementsKernel<<<count, kThreads>>>(model, step, tiles, updated);
   return cudaGetLastError();
 }
+
+}  // namespace
+
+const UpdateMethod kReferenceMatrices{kMatrixTile, kMatrixTile, false, UpdateMatrices};
+const UpdateMethod kReferenceElements{1, kElementTile, false, UpdateElements};
 
 cudaError_t AddDigest(const int8_t* weights, uint64_t first, uint64_t count,
                       unsigned long long* lanes) {

@@ -11,10 +11,7 @@
 
 namespace hatchery::cuda {
 
-// A part of a tensor that one block updates, cut off at the tensor's edges: for UpdateMatrices
-// kMatrixTile x kMatrixTile elements, for UpdateElements kElementTile elements of a row.
-inline constexpr uint32_t kMatrixTile = 64;
-inline constexpr uint32_t kElementTile = 16;
+// A part of a tensor, cut off at the tensor's edges.
 struct UpdateTile {
   uint64_t offset;  // of the tensor
   uint32_t tensor;
@@ -31,22 +28,23 @@ struct UpdateStep {
   uint64_t element_threshold;
 };
 
-// Writes the new weights of the tiles into `updated`, laid out as the replica; see update.cu.
-cudaError_t UpdateMatrices(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
-                           uint32_t count, int8_t* updated);
-cudaError_t UpdateElements(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
-                           uint32_t count, int8_t* updated);
+// A way to update matrices, or vectors and embeddings. `launch` writes the new weights of `count`
+// tiles of height x width elements into `updated`, laid out as the replica; one that keeps sums works
+// in `sums`, an int32 for each element of each tile.
+struct UpdateMethod {
+  uint32_t height, width;
+  bool keeps_sums;
+  cudaError_t (*launch)(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
+                        uint32_t count, int32_t* sums, int8_t* updated);
+};
+// Any noise, any device: update.cu.
+extern const UpdateMethod kReferenceMatrices, kReferenceElements;
+// Where FastUpdateFits: from Ampere on (update_rademacher.cu), and on Hopper (update_hopper.cu).
+extern const UpdateMethod kRademacherMatrices, kRademacherElements;
+extern const UpdateMethod kHopperMatrices;
 
-// The same for Rademacher noise on the tensor cores; see update_rademacher.cu. Tiles are kFastTile
-// square (kFastTile elements of a row); `sums` holds an int32 for each of their elements.
-inline constexpr uint32_t kFastTile = 128;
+// Whether noise is Rademacher's and sums fit an int32.
 bool FastUpdateFits(const ModelView& model, uint32_t pairs, uint32_t largest_fitness);
-cudaError_t FastUpdateMatrices(const ModelView& model, const UpdateStep& step,
-                               const UpdateTile* tiles, uint32_t count, int32_t* sums,
-                               int8_t* updated);
-cudaError_t FastUpdateElements(const ModelView& model, const UpdateStep& step,
-                               const UpdateTile* tiles, uint32_t count, int32_t* sums,
-                               int8_t* updated);
 
 // Adds the digest of words [first, first + count) of the replica to lanes[0] and lanes[1].
 cudaError_t AddDigest(const int8_t* weights, uint64_t first, uint64_t count,

@@ -1,43 +1,41 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// Z for Rademacher noise as an int8 product on the tensor cores (mma.sync, Ampere and later), with
-// K = pairs. A block holds a 128 x 128 tile of Z; noise is drawn on the chip, 64 pairs at a time,
-// and never stored: a thread draws the 128 bits of A or B of one pair. Shared memory holds the bits
-// transposed, byte k of four neighbouring pairs in one word, so that one shift and one mask give
-// the four pairs' bits of one element, which is one register of a product's operand.
+// Z for Rademacher noise from Ampere on. Noise is drawn on the chip and never stored. Of matrices Z
+// is an int8 product on the tensor cores (mma.sync) with K = pairs: a block holds a 128 x 128 tile
+// of it and draws 64 pairs at a time, a thread the 128 bits of A or B of one pair. Shared memory
+// holds the bits transposed, byte k of four neighbouring pairs in one word, so that one shift and one
+// mask give the four pairs' bits of one element, which is one register of a product's operand.
 #include <cuda_runtime.h>
 
-#include "kernels/core/update.h"
-#include "kernels/cuda/packed.cuh"
-#include "kernels/cuda/update.h"
+#include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/update_move.cuh"
+#include "kernels/cuda/update_noise.cuh"
 
 namespace hatchery::cuda {
 namespace {
 
 constexpr uint32_t kThreads = 128;
-constexpr uint32_t kTileElements = kFastTile * kFastTile;
-constexpr uint32_t kUnitBytes = 16;  // 128 bits
-constexpr uint32_t kRowWords = 20;   // of four pairs' bits: 16, padded so that writes do not clash
+constexpr uint32_t kTile = kDrawn;  // rows and columns of a matrix's tile; elements of a vector's
+constexpr uint32_t kRowWords = 20;  // of four pairs' bits: 16, padded so that writes do not clash
 constexpr uint32_t kMatrixPairs = 64;
-constexpr uint32_t kElementPairs = 128;
+constexpr uint32_t kElementPairs = 4 * kThreads;
+static_assert(kTile == kMoveWidth);
 
-// Bits of `kPairs` pairs, transposed in fours.
-template <uint32_t kPairs>
+// Bits of a chunk's pairs, transposed in fours.
 struct Bits {
-  uint32_t rows[kPairs / 4][kRowWords];
+  uint32_t rows[kMatrixPairs / 4][kRowWords];
 
   __device__ void Store(uint32_t pair, core::Word4 block) {
     uint8_t* to = reinterpret_cast<uint8_t*>(rows[pair / 4]) + pair % 4;
 #pragma unroll
-    for (uint32_t k = 0; k < kUnitBytes; ++k)
+    for (uint32_t k = 0; k < kDrawnBytes; ++k)
       to[4 * k] = static_cast<uint8_t>(core::WordAt(block, k / 4) >> 8 * (k % 4));
   }
 };
 
-// f and -f of `kPairs` pairs, four a word.
-template <uint32_t kPairs>
+// f and -f of a chunk's pairs, four a word.
 struct Fitness {
-  uint32_t plus[kPairs / 4], minus[kPairs / 4];
+  uint32_t plus[kMatrixPairs / 4], minus[kMatrixPairs / 4];
 
   __device__ void Store(uint32_t pair, int32_t f) {
     reinterpret_cast<int8_t*>(plus)[pair] = static_cast<int8_t>(f);
@@ -60,19 +58,10 @@ __device__ inline Chunks MyChunks(uint32_t pairs, uint32_t pairs_a_chunk) {
   return {begin, min(begin + each, all)};
 }
 
-// c += a b for 16 x 32 by 32 x 8.
-__device__ inline void Mma(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
 // What a chunk of pairs brings to a tile.
 struct MatrixChunk {
-  Bits<kMatrixPairs> a, b;
-  Fitness<kMatrixPairs> fitness;
+  Bits a, b;
+  Fitness fitness;
 };
 
 __device__ void DrawChunk(const ModelView& model, const UpdateStep& step, const UpdateTile& tile,
@@ -81,7 +70,7 @@ __device__ void DrawChunk(const ModelView& model, const UpdateStep& step, const 
   const bool draws_a = threadIdx.x < kMatrixPairs;
   const core::Word4 block = core::NoiseBlock(model.seed, step.noise_step, pair, tile.tensor,
                                              draws_a ? core::Factor::kA : core::Factor::kB, rank,
-                                             (draws_a ? tile.row : tile.column) / kFastTile);
+                                             (draws_a ? tile.row : tile.column) / kDrawn);
   (draws_a ? out.a : out.b).Store(slot, block);
   if (draws_a) out.fitness.Store(slot, FitnessOf(step, pair));
 }
@@ -119,7 +108,7 @@ __device__ inline void MultiplyChunk(const MatrixChunk& chunk, uint32_t row_byte
           a[2 * half + i] = (plus[half] & ~masks[i]) | (minus[half] & masks[i]);
       }
 #pragma unroll
-      for (uint32_t n = 0; n < 8; ++n) Mma(z[m][n], a, b[n]);
+      for (uint32_t n = 0; n < 8; ++n) MultiplyS8(z[m][n], a, b[n][0], b[n][1]);
     }
   }
 }
@@ -141,7 +130,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
   }
   const uint32_t g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
-  int32_t* out = sums + size_t{blockIdx.x} * kTileElements;
+  int32_t* out = sums + size_t{blockIdx.x} * kTile * kTile;
 #pragma unroll
   for (uint32_t m = 0; m < 4; ++m)
 #pragma unroll
@@ -149,83 +138,76 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
       for (uint32_t i = 0; i < 4; ++i)
         atomicAdd(
-            &out[(row + 16 * m + g + 8 * (i / 2)) * kFastTile + column + 8 * n + 2 * q + i % 2],
+            &out[(row + 16 * m + g + 8 * (i / 2)) * kTile + column + 8 * n + 2 * q + i % 2],
             z[m][n][i]);
 }
 
-// Z of 128 elements of a gain, bias or embedding row: thread e sums element e.
-__global__ void __launch_bounds__(kThreads)
+// Z of 128 elements of a gain, bias or embedding row. A thread sums all of them for four pairs at a
+// time. The bits of element 8 k + b count 2^b, which saves a shift, and z = sum f (1 - 2 bit).
+__global__ void __launch_bounds__(kThreads, 3)
     SumElements(ModelView model, UpdateStep step, const UpdateTile* tiles, int32_t* sums) {
-  __shared__ __align__(16) Bits<kElementPairs> bits[2];
-  __shared__ __align__(16) Fitness<kElementPairs> fitness[2];
   const UpdateTile tile = tiles[blockIdx.x];
   const uint32_t block =
-      tile.row * core::BlocksPerRow(model.noise, tile.columns) + tile.column / kFastTile;
-  const uint32_t byte = threadIdx.x / 8, bit = threadIdx.x % 8;
-  int32_t z = 0;
+      tile.row * core::BlocksPerRow(model.noise, tile.columns) + tile.column / kDrawn;
+  int32_t all = 0, scaled[kTile] = {};  // below 2^15 pairs a thread times 127 times 2^7
   const Chunks mine = MyChunks(step.pairs, kElementPairs);
   for (uint32_t chunk = mine.begin; chunk < mine.end; ++chunk) {
-    const uint32_t buffer = chunk & 1, pair = chunk * kElementPairs + threadIdx.x;
-    bits[buffer].Store(threadIdx.x, core::NoiseBlock(model.seed, step.noise_step, pair, tile.tensor,
-                                                     core::Factor::kA, 0, block));
-    fitness[buffer].Store(threadIdx.x, FitnessOf(step, pair));
-    __syncthreads();
-#pragma unroll 8
-    for (uint32_t four = 0; four < kElementPairs / 4; ++four)
-      z = Dot(fitness[buffer].plus[four], SignBytes(bits[buffer].rows[four][byte] >> bit), z);
+    const uint32_t pair = chunk * kElementPairs + 4 * threadIdx.x;
+    if (pair >= step.pairs) break;
+    const uint32_t fitness = FourFitness(step, pair);
+    uint32_t words[kDrawnBytes];
+    DrawFour(model, step.noise_step, pair, tile.tensor, core::Factor::kA, 0, block, words);
+    all = Dot(fitness, 0x01010101u, all);
+#pragma unroll
+    for (uint32_t e = 0; e < kTile; ++e)
+      scaled[e] = DotUnsigned(fitness, words[e / 8] & 0x01010101u << e % 8, scaled[e]);
   }
-  atomicAdd(&sums[size_t{blockIdx.x} * kFastTile + threadIdx.x], z);
-}
-
-// Moves the weights of tile blockIdx.x, kHeight rows of 128 elements, by their sums.
-template <uint32_t kHeight>
-__global__ void MoveWeights(ModelView model, uint64_t threshold, const UpdateTile* tiles,
-                            const int32_t* sums, int8_t* updated) {
-  const UpdateTile tile = tiles[blockIdx.x];
-  const uint32_t column = tile.column + threadIdx.x;
-  if (column >= tile.columns) return;
-  for (uint32_t r = 0; r < kHeight && tile.row + r < tile.rows; ++r) {
-    const uint64_t at = tile.offset + uint64_t{tile.row + r} * tile.columns + column;
-    const int32_t z = sums[(size_t{blockIdx.x} * kHeight + r) * kFastTile + threadIdx.x];
-    updated[at] = static_cast<int8_t>(core::UpdatedWeight(model.weights[at], z, threshold));
+  const uint32_t lane = threadIdx.x % 32;
+  int32_t z[kTile / 32];  // of the warp: lane l has elements l, 32 + l, ...
+#pragma unroll
+  for (uint32_t e = 0; e < kTile; ++e) {
+    const int32_t sum = __reduce_add_sync(0xFFFFFFFFu, all - 2 * (scaled[e] >> e % 8));
+    if (lane == e % 32) z[e / 32] = sum;
   }
+#pragma unroll
+  for (uint32_t i = 0; i < kTile / 32; ++i)
+    atomicAdd(&sums[size_t{blockIdx.x} * kTile + 32 * i + lane], z[i]);
 }
 
 // Blocks that share one tile's pairs, so that even a few tiles fill the device.
-uint32_t SplitsOf(uint32_t tiles, uint32_t pairs, uint32_t pairs_a_chunk) {
-  constexpr uint32_t kEnoughBlocks = 4096, kLeastChunks = 16;
-  const uint32_t most = pairs / (pairs_a_chunk * kLeastChunks) + 1;
+uint32_t SplitsOf(uint32_t tiles, uint32_t pairs) {
+  constexpr uint32_t kEnoughBlocks = 4096, kLeastPairs = 1024;
+  const uint32_t most = pairs / kLeastPairs + 1;
   const uint32_t wanted = (kEnoughBlocks + tiles - 1) / tiles;
   return wanted < most ? wanted : most;
 }
 
+cudaError_t UpdateMatrices(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
+                           uint32_t count, int32_t* sums, int8_t* updated) {
+  const dim3 grid(count, SplitsOf(count, step.pairs));
+  const cudaError_t error = cudaMemsetAsync(sums, 0, size_t{count} * kTile * kTile * sizeof *sums);
+  if (error != cudaSuccess) return error;
+  SumMatrices<<<grid, kThreads>>>(model, step, tiles, sums);
+  return Move<kTile>(model, step.matrix_threshold, tiles, count, sums, updated);
+}
+
+cudaError_t UpdateElements(const ModelView& model, const UpdateStep& step, const UpdateTile* tiles,
+                           uint32_t count, int32_t* sums, int8_t* updated) {
+  const dim3 grid(count, SplitsOf(count, step.pairs));
+  const cudaError_t error = cudaMemsetAsync(sums, 0, size_t{count} * kTile * sizeof *sums);
+  if (error != cudaSuccess) return error;
+  SumElements<<<grid, kThreads>>>(model, step, tiles, sums);
+  return Move<1>(model, step.element_threshold, tiles, count, sums, updated);
+}
+
 }  // namespace
+
+const UpdateMethod kRademacherMatrices{kTile, kTile, true, UpdateMatrices};
+const UpdateMethod kRademacherElements{1, kTile, true, UpdateElements};
 
 bool FastUpdateFits(const ModelView& model, uint32_t pairs, uint32_t largest_fitness) {
   return model.noise == core::Noise::kRademacher &&
          uint64_t{pairs} * model.rank * largest_fitness < (uint64_t{1} << 31);
-}
-
-cudaError_t FastUpdateMatrices(const ModelView& model, const UpdateStep& step,
-                               const UpdateTile* tiles, uint32_t count, int32_t* sums,
-                               int8_t* updated) {
-  const dim3 grid(count, SplitsOf(count, step.pairs, kMatrixPairs));
-  const cudaError_t error = cudaMemsetAsync(sums, 0, size_t{count} * kTileElements * sizeof *sums);
-  if (error != cudaSuccess) return error;
-  SumMatrices<<<grid, kThreads>>>(model, step, tiles, sums);
-  MoveWeights<kFastTile><<<count, kFastTile>>>(model, step.matrix_threshold, tiles, sums, updated);
-  return cudaGetLastError();
-}
-
-cudaError_t FastUpdateElements(const ModelView& model, const UpdateStep& step,
-                               const UpdateTile* tiles, uint32_t count, int32_t* sums,
-                               int8_t* updated) {
-  const dim3 grid(count, SplitsOf(count, step.pairs, kElementPairs));
-  const cudaError_t error = cudaMemsetAsync(sums, 0, size_t{count} * kFastTile * sizeof *sums);
-  if (error != cudaSuccess) return error;
-  SumElements<<<grid, kThreads>>>(model, step, tiles, sums);
-  MoveWeights<1><<<count, kFastTile>>>(model, step.element_threshold, tiles, sums, updated);
-  return cudaGetLastError();
 }
 
 }  // namespace hatchery::cuda
