@@ -98,8 +98,7 @@ __device__ inline void Draw(const ModelView& model, const UpdateStep& step, cons
     BarrierWait(SharedAddress(&shared.empty[SlotOf(n)]), ParityOf(n) ^ 1);
     WriteRows(words, plus, __vneg4(plus), shared.ring[SlotOf(n)][part]);
     ProxyFence();
-    __syncwarp();
-    if (lane == 0) BarrierArrive(SharedAddress(&shared.full[SlotOf(n)]));
+    BarrierArrive(SharedAddress(&shared.full[SlotOf(n)]));  // each lane for what it wrote
     part += kWarps % kParts;
     const uint32_t stages = kWarps / kParts + part / kParts;
     part %= kParts;
@@ -162,7 +161,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   Shared& shared = *reinterpret_cast<Shared*>(raw + (-SharedAddress(raw) & 1023));
   if (threadIdx.x == 0) {
     for (uint32_t slot = 0; slot < kRing; ++slot) {
-      BarrierInit(SharedAddress(&shared.full[slot]), kParts);
+      BarrierInit(SharedAddress(&shared.full[slot]), kParts * 32);
       BarrierInit(SharedAddress(&shared.empty[slot]), kMultipliers / 32);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
