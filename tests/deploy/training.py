@@ -11,11 +11,10 @@ import urllib.request
 
 BIN, SOURCE = (pathlib.Path(path).resolve() for path in sys.argv[1:3])
 
-POPULATION = 4000  # steps slow enough for a browser on the same two cores to draw them
-JOB = f"""name: watched
-model: {{hidden: 16, layers: 2}}
-data: {{file: data.bin}}
-population: {POPULATION}
+JOB = """name: watched
+model: {hidden: 16, layers: 2}
+data: {file: data.bin}
+population: 80
 window: 16
 steps: 1000000
 held_out_streams: 4
@@ -47,10 +46,12 @@ def wait_for(what, done, seconds=50):
 
 
 class Training:
-    """Coordinator, with these flags too, two workers and a job without end. Use as a context."""
+    """Coordinator, with these flags too, two workers and a job without end. Use as a context. The larger
+    the population, the slower are its steps."""
 
-    def __init__(self, *coordinator_flags):
+    def __init__(self, *coordinator_flags, population=80):
         self.coordinator_flags = coordinator_flags
+        self.population = population
 
     def __enter__(self):
         self.stack = contextlib.ExitStack()
@@ -64,7 +65,8 @@ class Training:
         (self.directory / "job.yaml").write_text(JOB)
         self.run(["hatchery", "data", "count", "--tokens", "20000", "--out", "data.bin"])
         wait_for("the coordinator", lambda: fetch(f"http://{self.coordinator_metrics}/metrics"))
-        self.run(["hatchery", "submit", "job.yaml", "--coordinator", self.coordinator])
+        self.run(["hatchery", "submit", "job.yaml", "--set", f"population={self.population}", "--coordinator",
+                  self.coordinator])
         return self
 
     def __exit__(self, *error):

@@ -19,7 +19,8 @@ def main():
         print("skipped: Chromium, node or playwright-core is not there; scripts/setup installs the first two, "
               "and a build fetches the third")
         sys.exit(77)
-    with PagedTraining() as training:
+    # Steps slow enough for a browser on the same two cores to draw them.
+    with PagedTraining(population=4000) as training:
         wait_for("the page", lambda: fetch(training.url))
         training.start_worker(HOSTILE, "cache-hostile")
         training.run(["hatchery", "submit", "job.yaml", "--set", f"name={HOSTILE}", "--set", "priority=-1",

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from page import BIN, POPULATION, PagedTraining, free_port, skip_without_page, wait_for
+from page import BIN, PagedTraining, free_port, skip_without_page, wait_for
 
 STREAMS = 64  # kStreams of services/coordinator/page_server.cc
 
@@ -105,7 +105,7 @@ def check_feed(page):
     whole = stream.message()
     assert whole["whole"] and whole["all_jobs"] == len(whole["jobs"]) and whole["workers"]["all"] == 2, whole
     [running] = [row for row in whole["jobs"] if row["state"]["state"] == "running"]
-    assert running["state"]["name"] == "watched" and running["state"]["job"]["population"] == POPULATION
+    assert running["state"]["name"] == "watched" and running["state"]["job"]["population"] == 80
     assert {row["state"]["name"] for row in whole["workers"]["shown"]} == {"worker-0", "worker-1"}
     assert any(event["kind"] == "worker_joined" for event in whole["events"]), whole["events"]
     steps, coarsest, shares, left = [], 1, [], None

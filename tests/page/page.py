@@ -5,7 +5,7 @@ import sys
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "deploy"))
 
-from training import BIN, POPULATION, SOURCE, Training, fetch, free_port, wait_for  # noqa: E402,F401
+from training import BIN, SOURCE, Training, fetch, free_port, wait_for  # noqa: E402,F401
 
 
 def skip_without_page():
@@ -18,9 +18,9 @@ def skip_without_page():
 class PagedTraining(Training):
     """`page`: the page's HOST:PORT."""
 
-    def __init__(self, *coordinator_flags):
+    def __init__(self, *coordinator_flags, **job):
         self.page = f"127.0.0.1:{free_port()}"
-        super().__init__("--http", self.page, *coordinator_flags)
+        super().__init__("--http", self.page, *coordinator_flags, **job)
 
     @property
     def url(self):
