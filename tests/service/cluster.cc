@@ -33,10 +33,8 @@ void Cluster::WriteJob(const std::string& name, const std::string& more) const {
             "name: test\n"
             "model: {hidden: 48, layers: 2}\n"
             "data: {file: data.bin}\n"
-            "population: 600\n"
-            "window: 32\n"
-            "steps: " +
-                std::to_string(kSteps) +
+            "population: " +
+                std::to_string(kPopulation) + "\nwindow: 32\nsteps: " + std::to_string(kSteps) +
                 "\n"
                 "held_out_streams: 32\n"
                 "validate_every: 10\n"

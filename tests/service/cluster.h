@@ -20,6 +20,11 @@ class Cluster : public testing::Test {
  protected:
   // A run of about five seconds on one core: long enough to kill things in the middle.
   static constexpr int kSteps = 60;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  static constexpr int kPopulation = 60;  // for programs that are ten times slower
+#else
+  static constexpr int kPopulation = 600;
+#endif
 
   void SetUp() override;
   void TearDown() override;
