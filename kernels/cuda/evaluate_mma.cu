@@ -9,24 +9,22 @@
 // sequences: norms, gates, and the dot products B x that the next product's perturbation needs.
 // Sequences 2 p and 2 p + 1 are rows r and r + 8 of a 16-row product, so that one thread finishes
 // both and reads their noise once. Noise and perturbed vectors are drawn once for all tokens and
-// lie in L2.
+// lie in L2. mma_layout.cuh says where in them what lies, mma_pack.cu lays the weights out.
 #include <cuda_runtime.h>
 
-#include "kernels/core/egg.h"
 #include "kernels/core/score.h"
 #include "kernels/core/window.h"
 #include "kernels/cuda/division.h"
 #include "kernels/cuda/evaluate_mma.h"
 #include "kernels/cuda/matmul_division.h"
 #include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/mma_layout.cuh"
 #include "kernels/cuda/packed.cuh"
 
 namespace hatchery::cuda {
+using namespace mma;
 namespace {
 
-// Weights come in fragments of 32 outputs by 32 inputs.
-constexpr uint32_t kChunk = 32;
-constexpr uint32_t kFragmentBytes = kChunk * kChunk;
 constexpr uint32_t kAhead = 2;  // fragments under way to a thread's registers
 constexpr uint32_t kPad = 16;   // bytes between rows, so that eight rows lie in different banks
 constexpr uint32_t kRows = kMmaSequences;
@@ -45,73 +43,6 @@ __host__ __device__ constexpr uint32_t WideOf(uint32_t hidden) {
 __host__ __device__ constexpr uint32_t SharedBytes(uint32_t hidden, uint32_t rank) {
   return kRows * (4 * (hidden + kPad) + WideOf(hidden) + kPad +
                   kDotSlots * rank * static_cast<uint32_t>(sizeof(int32_t)));
-}
-
-// Chunks of inputs and outputs of the matrices, in the order of their noise and weights.
-enum Matrix : uint32_t { kMatrixWf, kMatrixUf, kMatrixWh, kMatrixUh, kMatrixW1, kMatrixW2 };
-constexpr uint32_t kMatrices = 6;  // of a layer
-struct MatrixPlace {
-  uint32_t tensor;
-  uint32_t outputs, inputs;  // in chunks
-  uint32_t fragment;         // its first, in weights
-  uint32_t noise;            // its first chunk, A of every rank, then B
-};
-// Matrix `m` of `layer`; the head is matrix 0 of layer `layers`.
-__host__ __device__ inline MatrixPlace PlaceOf(const ModelView& model, uint32_t layer, uint32_t m) {
-  const uint32_t c = model.hidden / kChunk, wide = core::kMlpExpansion * c;
-  const uint32_t fragment = layer * 12 * c * c, noise = layer * 18 * c * model.rank;
-  if (layer == model.layers)
-    return {HeadTensor(layer), core::kVocabulary / kChunk, c, fragment, noise};
-  const uint32_t square = m < kMatrixW1 ? m : static_cast<uint32_t>(kMatrixW1);
-  MatrixPlace place{0, c, c, fragment + square * c * c, noise + square * 2 * c * model.rank};
-  constexpr LayerPlace kTensors[kMatrices] = {kWf, kUf, kWh, kUh, kW1, kW2};
-  place.tensor = LayerTensor(layer, kTensors[m]);
-  if (m == kMatrixW1) place.outputs = wide;
-  if (m == kMatrixW2) {
-    place.inputs = wide;
-    place.fragment += wide * c;
-    place.noise += (wide + c) * model.rank;
-  }
-  return place;
-}
-__host__ __device__ inline uint32_t NoiseChunks(const ModelView& model) {
-  const MatrixPlace head = PlaceOf(model, model.layers, 0);
-  return head.noise + (head.outputs + head.inputs) * model.rank;
-}
-__host__ __device__ constexpr uint32_t WordsPerChunk(core::Noise noise) {
-  return noise == core::Noise::kRademacher ? 1 : 8;
-}
-
-// Perturbed vectors: four a layer, then the gain before the head.
-enum Vector : uint32_t { kVectorGain1, kVectorBiasF, kVectorBiasH, kVectorGain2, kLayerVectors };
-__host__ __device__ inline uint32_t Vectors(const ModelView& model) {
-  return kLayerVectors * model.layers + 1;
-}
-__device__ inline uint32_t VectorTensor(const ModelView& model, uint32_t vector) {
-  const uint32_t layer = vector / kLayerVectors, v = vector % kLayerVectors;
-  if (layer == model.layers) return NormOutTensor(layer);
-  return LayerTensor(layer, v == kVectorGain1   ? kNorm1
-                            : v == kVectorBiasF ? kBf
-                            : v == kVectorBiasH ? kBh
-                                                : kNorm2);
-}
-
-__global__ void PackKernel(ModelView model, MmaMemory memory) {
-  const MatrixPlace place = PlaceOf(model, blockIdx.x / kMatrices, blockIdx.x % kMatrices);
-  const uint32_t words = place.outputs * place.inputs * (kFragmentBytes / 4);
-  const int8_t* matrix = model.weights + model.offsets[place.tensor];
-  uint32_t* out =
-      reinterpret_cast<uint32_t*>(memory.weights + size_t{place.fragment} * kFragmentBytes);
-  for (uint32_t i = blockIdx.y * blockDim.x + threadIdx.x; i < words; i += gridDim.y * blockDim.x) {
-    // Word w of a lane: half w % 2 of the inputs of output 8 (w / 2) + lane / 4.
-    const uint32_t fragment = i / 256, lane = i / 4 % 32, w = i / 128 % 2 * 4 + i % 4;
-    const uint32_t row = fragment / place.inputs * kChunk + 8 * (w / 2) + lane / 4;
-    const uint32_t column = fragment % place.inputs * kChunk + 16 * (w % 2) + 4 * (lane % 4);
-    const int8_t* from = matrix + size_t{row} * place.inputs * kChunk + column;
-    uint32_t value = 0;
-    for (uint32_t b = 0; b < 4; ++b) value |= uint32_t{static_cast<uint8_t>(from[b])} << 8 * b;
-    out[i] = value;
-  }
 }
 
 // Rows of activations, `stride` bytes apart.
@@ -645,11 +576,6 @@ MmaSizes MmaSizesFor(const ModelView& model, uint32_t blocks) {
   return {(size_t{head.fragment} + head.outputs * head.inputs) * kFragmentBytes,
           blocks * (size_t{kPairs} * NoiseChunks(model) * WordsPerChunk(model.noise)),
           blocks * (Vectors(model) * row_bytes), blocks * (model.layers * row_bytes)};
-}
-
-cudaError_t MmaPack(const ModelView& model, const MmaMemory& memory) {
-  PackKernel<<<dim3(kMatrices * model.layers + 1, 32), 256>>>(model, memory);
-  return cudaGetLastError();
 }
 
 cudaError_t MmaEvaluate(const ModelView& model, const Sequences& sequences, const MmaPlan& plan,
