@@ -96,7 +96,7 @@ class CudaReplica : public Replica {
   std::string device_name_;
   // Which evaluates members and held-out streams.
   enum class Kernel { kReference, kMma, kHopper } kernel_ = Kernel::kReference;
-  bool updates_on_hopper_ = false;
+  const cuda::UpdateMethod* fast_matrices_ = &cuda::kRademacherMatrices;  // where FastUpdateFits
   cuda::MmaPlan mma_plan_;
   uint32_t reference_blocks_ = 0, fast_blocks_ = 0;  // that run at a time
   uint32_t step_ = 0;
@@ -163,7 +163,9 @@ Status CudaReplica::AllocateModel() {
 
 Status CudaReplica::ChooseKernel(const cudaDeviceProp& properties) {
   fast_blocks_ = static_cast<uint32_t>(properties.multiProcessorCount);
-  updates_on_hopper_ = options_.kernels == CudaKernels::kAuto && properties.major == 9;
+  if (options_.kernels == CudaKernels::kAuto &&
+      cuda::RunsSm90a(properties.major, properties.minor))
+    fast_matrices_ = &cuda::kHopperMatrices;
   if (options_.kernels == CudaKernels::kAuto &&
       cuda::HopperFits(View(), properties.major, properties.minor)) {
     kernel_ = Kernel::kHopper;
@@ -345,9 +347,7 @@ Status CudaReplica::ComputeUpdate(const Commit& commit, uint64_t offset, uint64_
                               thresholds.element};
   const bool fast = options_.kernels != CudaKernels::kReference &&
                     cuda::FastUpdateFits(View(), spec_.pairs(), LargestMagnitude(fitness));
-  const cuda::UpdateMethod& of_matrices = !fast              ? cuda::kReferenceMatrices
-                                          : updates_on_hopper_ ? cuda::kHopperMatrices
-                                                               : cuda::kRademacherMatrices;
+  const cuda::UpdateMethod& of_matrices = fast ? *fast_matrices_ : cuda::kReferenceMatrices;
   const cuda::UpdateMethod& of_elements =
       fast ? cuda::kRademacherElements : cuda::kReferenceElements;
   std::vector<cuda::UpdateTile> matrices, elements;

@@ -140,7 +140,7 @@ HopperSizes SizesFor(uint32_t layers, uint32_t blocks) {
 }
 
 bool HopperFits(const ModelView& model, int major, int minor) {
-  return major == 9 && minor == 0 && model.hidden == kHopperHidden && model.rank == 1 &&
+  return RunsSm90a(major, minor) && model.hidden == kHopperHidden && model.rank == 1 &&
          model.noise == core::Noise::kRademacher;
 }
 

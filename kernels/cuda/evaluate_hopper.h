@@ -27,6 +27,10 @@ struct HopperSizes {  // in elements
 };
 HopperSizes SizesFor(uint32_t layers, uint32_t blocks);
 
+// Whether a device of this capability runs the code for sm_90a, which alone has Hopper's warpgroup
+// products; on others kernels that need them are empty.
+inline bool RunsSm90a(int major, int minor) { return major == 9 && minor == 0; }
+
 // Whether the fast evaluation computes this model's members on a device of this capability.
 bool HopperFits(const ModelView& model, int major, int minor);
 
