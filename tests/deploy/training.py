@@ -12,9 +12,9 @@ import urllib.request
 BIN, SOURCE = (pathlib.Path(path).resolve() for path in sys.argv[1:3])
 
 JOB = """name: watched
-model: {hidden: 16, layers: 2}
-data: {file: data.bin}
-population: 80
+model: {{hidden: 16, layers: 2}}
+data: {{file: data.bin}}
+population: {population}
 window: 16
 steps: 1000000
 held_out_streams: 4
@@ -62,11 +62,10 @@ class Training:
         self.start_coordinator()
         for number, metrics in enumerate(self.worker_metrics):
             self.start_worker(f"worker-{number}", f"cache-{number}", "--metrics", metrics)
-        (self.directory / "job.yaml").write_text(JOB)
+        (self.directory / "job.yaml").write_text(JOB.format(population=self.population))
         self.run(["hatchery", "data", "count", "--tokens", "20000", "--out", "data.bin"])
         wait_for("the coordinator", lambda: fetch(f"http://{self.coordinator_metrics}/metrics"))
-        self.run(["hatchery", "submit", "job.yaml", "--set", f"population={self.population}", "--coordinator",
-                  self.coordinator])
+        self.run(["hatchery", "submit", "job.yaml", "--coordinator", self.coordinator])
         return self
 
     def __exit__(self, *error):

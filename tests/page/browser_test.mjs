@@ -13,7 +13,7 @@ const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const PATIENCE = 60_000;
+const PATIENCE = 20_000;
 
 const faults = [];
 let away = false; // the coordinator is stopped: what cannot be reached is no fault
@@ -162,7 +162,7 @@ async function changeLight(page) {
     await page.emulateMedia({ colorScheme });
     const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     backgrounds.push(luminance(background));
-    await until(`a curve in ${colorScheme} colours`, async () => await inked(page, "--s0") + await inked(page, "--s1") > 100);
+    await until(`a curve in ${colorScheme} colours`, async () => await inked(page, "--s0") > 100);
     await findFaults(page, `a job, ${colorScheme}`);
   }
   assert.ok(backgrounds[0] > 0.8 && backgrounds[1] < 0.1, String(backgrounds));
@@ -180,8 +180,7 @@ async function holdPhone(browser) {
     assert.ok(width <= 390, `${place} is ${width} wide`);
     await findFaults(page, `${place} on a phone`);
   }
-  // Of a job that has learnt all it can, held-out loss covers training loss on so narrow a chart.
-  await until("a curve", async () => await inked(page, "--s0") + await inked(page, "--s1") > 50);
+  await until("a curve", async () => await inked(page, "--s0") > 50);
   await page.getByRole("button", { name: "Zoom in: Loss" }).tap();
   assert.notEqual(await range(page), "all");
   await context.close();
