@@ -41,6 +41,7 @@ TEST_F(DeadConnection, IsNoticedAtBothEndsAndTheWorkerComesBack) {
 
   proxy.Swallow();
   const auto cut = steady_clock::now();
+  WaitForState(id, "finished");  // what it held is lent to the other
   Await(
       "the coordinator to notice", [&] { return SessionsOf("far").front().at("state") == "gone"; },
       kCoordinatorNotices + kGrace);
@@ -53,7 +54,6 @@ TEST_F(DeadConnection, IsNoticedAtBothEndsAndTheWorkerComesBack) {
       kWorkerNotices + kGrace);
   EXPECT_LT(steady_clock::now() - cut, kWorkerNotices + kGrace);
   EXPECT_TRUE(far.Running()) << "it is the same process";
-  WaitForState(id, "finished");  // what it held was lent to the other
   EXPECT_EQ(FetchDigest(id), TrainDigest("job.yaml"));
 
   const std::string again = Submit("job.yaml");
