@@ -206,8 +206,8 @@ class Reader {
 
   // People write alpha as a fraction; the job carries it in 1/65536.
   Status ReadAlpha(const YAML::Node& node, const std::string& name) {
-    double fraction;
-    if (!ParseNumber(node.Scalar(), fraction) || !(fraction >= 1.0 / 65536) || fraction > 1)
+    const double fraction = node.as<double>(0);
+    if (!(fraction >= 1.0 / 65536) || fraction > 1)
       return Error(node, name + " is " + Shown(node.Scalar()) +
                              "; it must be a fraction of the weights in [1/65536, 1]");
     out_.job.mutable_update()->set_alpha_start(static_cast<uint32_t>(fraction * 65536 + 0.5));

@@ -104,17 +104,21 @@ std::string Cluster::FetchDigest(const std::string& id) {
   EXPECT_EQ(fetched.code, 0) << fetched.err;
   const Finished proof = Client({"replay", out, "--verify"});
   EXPECT_EQ(proof.code, 0) << proof.err;
-  const Finished digest = Client({"digest", out, "--json"});
-  EXPECT_EQ(digest.code, 0) << digest.err;
-  return nlohmann::json::parse(digest.out).at("digest");
+  return DigestOf(out);
 }
 
-std::string Cluster::TrainDigest(const std::string& job_file) {
+std::string Cluster::TrainDigest(const std::string& job_file,
+                                 const std::vector<std::string>& more) {
   const std::string out = Path("trained-" + job_file);
-  const Finished trained =
-      Client({"train", Path(job_file), "--out", out, "--threads", "2"}, std::chrono::seconds(180));
+  std::vector<std::string> arguments = {"train", Path(job_file), "--out", out, "--threads", "2"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const Finished trained = Client(arguments, std::chrono::seconds(180));
   EXPECT_EQ(trained.code, 0) << trained.err;
-  const Finished digest = Client({"digest", out, "--json"});
+  return DigestOf(out);
+}
+
+std::string Cluster::DigestOf(const std::string& run) {
+  const Finished digest = Client({"digest", run, "--json"});
   EXPECT_EQ(digest.code, 0) << digest.err;
   return nlohmann::json::parse(digest.out).at("digest");
 }

@@ -51,8 +51,10 @@ class Cluster : public testing::Test {
   void WaitForStep(const std::string& id, uint32_t step);
   // The digest of the finished job's weights: from its checkpoint, and proved by replay.
   std::string FetchDigest(const std::string& id);
-  // What `hatchery train` makes of the same job file.
-  std::string TrainDigest(const std::string& job_file);
+  // What `hatchery train` makes of the same job file, with `more` arguments.
+  std::string TrainDigest(const std::string& job_file, const std::vector<std::string>& more = {});
+  // What `hatchery digest` says of a run's directory.
+  std::string DigestOf(const std::string& run);
 
   // Polls until `done`; fails the test after `limit`.
   void Await(const std::string& what, const std::function<bool()>& done,
