@@ -26,7 +26,16 @@ void Pause(const std::stop_token& stop) {
 struct Told {
   uint32_t seen;  // commits
   std::optional<std::pair<uint32_t, v1::JobState::State>> last;
+  bool lost = false;  // the coordinator does not answer
 };
+
+void TellBack(Told& told, const JobFeed& feed) {
+  if (std::exchange(told.lost, false)) feed.on_note("the coordinator is back");
+}
+
+void TellLost(const Status& why, Told& told, const JobFeed& feed) {
+  if (!std::exchange(told.lost, true)) feed.on_note(why.message() + "; waiting for it");
+}
 
 // One WatchJob call, until the stream ends for whatever reason.
 grpc::Status FollowOnce(Online& online, const std::string& job_id, Told& told, const JobFeed& feed,
@@ -39,9 +48,11 @@ grpc::Status FollowOnce(Online& online, const std::string& job_id, Told& told, c
   const auto reader = online.stub().WatchJob(&context, request);
   v1::JobUpdate update;
   while (reader->Read(&update)) {
+    TellBack(told, feed);
     const std::pair now(update.step(), update.state());
     if (told.last != now) feed.on_update(update);
-    told = {update.step(), now};
+    told.seen = update.step();
+    told.last = now;
   }
   return reader->Finish();
 }
@@ -57,19 +68,21 @@ StatusOr<v1::JobState> GetJob(Online& online, const std::string& job_id, std::st
 StatusOr<v1::JobState> FollowJob(Online& online, const std::string& job_id, uint32_t seen,
                                  const JobFeed& feed, const std::stop_token& stop) {
   Told told{seen, {}};
-  for (bool lost = false; !stop.stop_requested(); Pause(stop)) {
+  for (; !stop.stop_requested(); Pause(stop)) {
     const grpc::Status ended = FollowOnce(online, job_id, told, feed, stop);
     if (stop.stop_requested()) break;
     // The stream may have ended with the job or with the coordinator; the job itself tells.
     StatusOr<v1::JobState> job = GetJob(online, job_id, stop);
     if (stop.stop_requested()) break;
-    if (job.ok() && IsOver(job->state())) return job;
-    if (job.ok() && lost) feed.on_note("the coordinator is back");
-    if (!job.ok() && job.status().code() != StatusCode::kUnavailable) return job.status();
-    if (!job.ok() && !lost) feed.on_note(job.status().message() + "; waiting for it");
-    if (job.ok() && !ended.ok() && ended.error_code() != grpc::StatusCode::UNAVAILABLE)
+    if (!job.ok()) {
+      if (job.status().code() != StatusCode::kUnavailable) return job.status();
+      TellLost(job.status(), told, feed);
+      continue;
+    }
+    if (IsOver(job->state())) return job;
+    TellBack(told, feed);
+    if (!ended.ok() && ended.error_code() != grpc::StatusCode::UNAVAILABLE)
       return online.Explain(ended);
-    lost = !job.ok();
   }
   return Cancelled("no longer followed");
 }
