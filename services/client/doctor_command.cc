@@ -90,12 +90,17 @@ Checks CheckCoordinator(const OnlineOptions& options) {
 }
 
 // Who listens on the default port of this machine, if it is one of ours.
-std::string WhoListens() {
-  StatusOr<Online> online = Online::Open(OnlineOptions());
+std::string WhoListens(OnlineOptions options) {
+  options.coordinator = "127.0.0.1:" + std::to_string(kCoordinatorPort);
+  StatusOr<Online> online = Online::Open(options);
   if (!online.ok()) return "";
   const auto about = online->Call(&Online::Stub::About, v1::AboutRequest());
-  if (!about.ok()) return "";
-  return "a hatchery coordinator " + Printable(about->software_version()) + " listens there";
+  if (about.ok())
+    return "a hatchery coordinator " + Printable(about->software_version()) + " listens there";
+  // Only one of ours wants a token.
+  if (about.status().code() == StatusCode::kFailedPrecondition)
+    return "a hatchery coordinator listens there: " + Printable(about.status().message());
+  return "";
 }
 
 // ---- The report --------------------------------------------------------------------------------
@@ -136,7 +141,8 @@ Status Examine(const Options& options, bool asked_for_coordinator) {
   show(doctor::CheckGang());
   show(doctor::CheckClock());
   show(doctor::CheckDisk(options.directory));
-  show(doctor::CheckPort(kCoordinatorPort, "hatchery-coordinator", WhoListens));
+  show(doctor::CheckPort(kCoordinatorPort, "hatchery-coordinator",
+                         [&] { return WhoListens(options); }));
   if (asked_for_coordinator) show(CheckCoordinator(options));
   if (bad == 0) return {};
   return FailedPrecondition(std::to_string(bad) + (bad == 1 ? " check is bad" : " checks are bad") +

@@ -27,8 +27,7 @@ struct OnlineOptions : ConnectionOptions {
 };
 void AddOnlineOptions(CLI::App& command, OnlineOptions& options);
 
-// A coordinator at the other end. Errors are one line; one that cannot be reached is kUnavailable,
-// with its address and what to do.
+// A coordinator at the other end. Errors are one line, as of StatusOfCall.
 class Online {
  public:
   using Stub = v1::ClientService::Stub;
@@ -38,9 +37,9 @@ class Online {
 
   Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
-  bool tls() const { return tls_; }
+  bool tls() const { return !way_.tls_ca.empty(); }
   // The error of a call that ended with `status`.
-  Status Explain(const grpc::Status& status) const;
+  Status Explain(const grpc::Status& status) const { return StatusOfCall(way_, status); }
 
   // A call with one answer; kCancelled soon after a stop request.
   template <typename Request, typename Response>
@@ -58,13 +57,9 @@ class Online {
 
  private:
   Online(const OnlineOptions& options, const std::shared_ptr<grpc::Channel>& channel)
-      : address_(options.coordinator),
-        tls_(!options.tls_ca.empty()),
-        channel_(channel),
-        stub_(v1::ClientService::NewStub(channel)) {}
+      : way_(options), channel_(channel), stub_(v1::ClientService::NewStub(channel)) {}
 
-  std::string address_;
-  bool tls_;
+  ConnectionOptions way_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Stub> stub_;
 };

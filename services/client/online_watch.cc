@@ -67,26 +67,25 @@ class Interrupt {
   std::jthread thread_;
 };
 
-// `updates`: the newest ones, the one to print last.
+// `updates`: the newest ones, the one to print last. What is not measured yet is left out.
 std::string Line(const v1::JobState& job, const std::vector<v1::JobUpdate>& updates) {
   const v1::JobUpdate& u = updates.back();
-  char text[256];
-  int at = std::snprintf(text, sizeof text, "step %u/%u  train %.3f", u.step(), u.steps(),
-                         u.train_bits_per_byte());
-  const auto add = [&](const char* format, auto... values) {
-    at += std::snprintf(text + at, sizeof text - static_cast<size_t>(at), format, values...);
-  };
-  if (u.validation_bits_per_byte() > 0)
-    add("  held-out %.3f (step %u)", u.validation_bits_per_byte(), u.validation_step());
-  add(" bits/byte  %s tokens/s  %u worker%s", FormatRate(u.tokens_per_second()).c_str(),
-      u.workers(), u.workers() == 1 ? "" : "s");
+  std::string text = "step " + std::to_string(u.step()) + "/" + std::to_string(u.steps());
+  const bool trained = u.train_bits_per_byte() > 0, held_out = u.validation_bits_per_byte() > 0;
+  if (trained) text += "  train " + FormatBitsPerByte(u.train_bits_per_byte());
+  if (held_out)
+    text += "  held-out " + FormatBitsPerByte(u.validation_bits_per_byte()) + " (step " +
+            std::to_string(u.validation_step()) + ")";
+  if (trained || held_out) text += " bits/byte";
+  if (u.tokens_per_second() > 0) text += "  " + FormatRate(u.tokens_per_second()) + " tokens/s";
+  text += "  " + std::to_string(u.workers()) + (u.workers() == 1 ? " worker" : " workers");
   v1::JobState now = job;
   now.set_state(u.state());
   now.set_step(u.step());
   if (u.state() != v1::JobState::RUNNING)
-    add("  %s", StateName(u.state()).c_str());
+    text += "  " + StateName(u.state());
   else if (const auto left = SecondsLeft(now, updates); left && *left > 0)
-    add("  ETA %s", FormatDuration(*left).c_str());
+    text += "  ETA " + FormatDuration(*left);
   return text;
 }
 

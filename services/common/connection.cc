@@ -81,6 +81,29 @@ StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Connection
                    tls ? GRPC_PRIVACY_AND_INTEGRITY : GRPC_SECURITY_NONE));
 }
 
+// `why`: gRPC's own words.
+std::string WhyNoAnswer(const ConnectionOptions& options, const std::string& why) {
+  const auto says = [&](const char* words) { return why.find(words) != std::string::npos; };
+  const std::string& address = options.coordinator;
+  const std::string host = address.substr(0, address.rfind(':'));
+  const bool tls = !options.tls_ca.empty();
+  if (says("DNS resolution failed"))
+    return "no machine is called " + host + "; name another with --coordinator";
+  if (tls && says("certificate verify failed"))
+    return "the certificate of " + address +
+           " is not of a CA in --tls-ca; give the CA of that coordinator";
+  if (tls && (says("is not in peer certificate") || says("Hostname Verification Check failed")))
+    return "the certificate of " + address + " does not name " + host +
+           "; connect by a name that it has, or make one with that name (scripts/dev-certs)";
+  if (tls && says("andshake"))
+    return "no TLS connection to " + address +
+           ": it wants a certificate (--tls-cert, --tls-key), or it does not use TLS";
+  return "no coordinator answers " + std::string(tls ? "over TLS " : "") + "at " + address +
+         "; start hatchery-coordinator there, or name another with --coordinator" +
+         (tls ? "; one that wants a certificate needs --tls-cert and --tls-key"
+              : "; for one that uses TLS give --tls-ca");
+}
+
 }  // namespace
 
 void AddConnectionOptions(CLI::App& command, ConnectionOptions& options) {
@@ -104,6 +127,9 @@ void AddConnectionOptions(CLI::App& command, ConnectionOptions& options) {
 StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options) {
   // gRPC's own log repeats our one line in its own words; GRPC_VERBOSITY brings it back.
   setenv("GRPC_VERBOSITY", "NONE", 0);
+  // While no call waits, gRPC looks after a connection in the making only so often (5,000 ms unless
+  // told): a handshake of several flights would keep a lost coordinator lost for half a minute.
+  setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "50", 0);
   HATCHERY_RETURN_IF_ERROR(CheckAddress(options.coordinator, "--coordinator"));
   HATCHERY_ASSIGN_OR_RETURN(const auto credentials, Credentials(options));
   grpc::ChannelArguments arguments;
@@ -120,6 +146,12 @@ StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& op
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   return grpc::CreateCustomChannel(options.coordinator, credentials, arguments);
+}
+
+Status StatusOfCall(const ConnectionOptions& options, const grpc::Status& status) {
+  const Status error = StatusFromGrpc(status);
+  if (error.code() != StatusCode::kUnavailable) return error;
+  return Unavailable(WhyNoAnswer(options, error.message()));
 }
 
 }  // namespace hatchery

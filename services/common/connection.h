@@ -30,4 +30,8 @@ void AddConnectionOptions(CLI::App& command, ConnectionOptions& options);
 // the clear to another machine. Nothing is connected yet.
 StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options);
 
+// The error of a call over such a channel that ended with `status`; one that did not get through is
+// kUnavailable, with the address and what to do.
+Status StatusOfCall(const ConnectionOptions& options, const grpc::Status& status);
+
 }  // namespace hatchery

@@ -29,8 +29,9 @@ Checks CheckPort(uint16_t port, const std::string& what, const std::function<std
              "choose another with --listen HOST:PORT"}};
   const std::string owner = who();
   if (!owner.empty()) return {{Verdict::kOk, name, owner}};
-  return {{Verdict::kWarn, name, "taken by another program, not by " + what,
-           "stop it (ss -ltnp names it), or choose another with --listen HOST:PORT"}};
+  return {{Verdict::kWarn, name, "taken by a program that does not answer as " + what + " would",
+           "if it is one that uses TLS, give --tls-ca; else stop it (ss -ltnp names it), or choose "
+           "another with --listen HOST:PORT"}};
 }
 
 }  // namespace hatchery::doctor

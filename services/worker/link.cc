@@ -4,8 +4,6 @@
 #include <chrono>
 #include <utility>
 
-#include "services/common/rpc.h"
-
 namespace hatchery::worker {
 namespace {
 
@@ -13,8 +11,10 @@ constexpr std::chrono::seconds kConnectWait{1};
 
 }  // namespace
 
-Link::Link(std::shared_ptr<grpc::Channel> channel, WorkerFigures& figures, EventQueue& events)
+Link::Link(std::shared_ptr<grpc::Channel> channel, const ConnectionOptions& options,
+           WorkerFigures& figures, EventQueue& events)
     : channel_(std::move(channel)),
+      options_(options),
       stub_(v1::WorkerService::NewStub(channel_)),
       figures_(figures),
       reader_([this, &events] { Read(events); }) {}
@@ -37,7 +37,7 @@ void Link::Read(EventQueue& events) {
     events.Push(std::exchange(received, {}));
   }
   figures_.connected = false;
-  events.Push(Disconnected{StatusFromGrpc(stream_->Finish())});
+  events.Push(Disconnected{StatusOfCall(options_, stream_->Finish())});
 }
 
 void Link::Send(const v1::WorkerMessage& message) {

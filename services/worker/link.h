@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
+#include "services/common/connection.h"
 #include "services/worker/event_queue.h"
 #include "services/worker/figures.h"
 
@@ -16,8 +17,9 @@ namespace hatchery::worker {
 // Received a message, then Disconnected, always and last.
 class Link {
  public:
-  // `figures` and `events` must outlive this.
-  Link(std::shared_ptr<grpc::Channel> channel, WorkerFigures& figures, EventQueue& events);
+  // `channel`: by way of `options`. `figures` and `events` must outlive this.
+  Link(std::shared_ptr<grpc::Channel> channel, const ConnectionOptions& options,
+       WorkerFigures& figures, EventQueue& events);
   // Breaks the stream off if it still stands.
   ~Link();
   Link(const Link&) = delete;
@@ -32,6 +34,7 @@ class Link {
   void Read(EventQueue& events);
 
   const std::shared_ptr<grpc::Channel> channel_;
+  const ConnectionOptions options_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
   WorkerFigures& figures_;
   grpc::ClientContext context_;

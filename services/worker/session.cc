@@ -88,7 +88,8 @@ void WorkerSession::On(const Connected&) {
 }
 
 void WorkerSession::On(const Disconnected& event) {
-  const bool first = link_ == Link::kOpen || reconnect_.due() == 0;
+  const bool had = link_ == Link::kOpen;
+  const bool first = had || reconnect_.due() == 0;
   link_ = Link::kDown;
   prove_.reset();
   assigned_.reset();
@@ -106,16 +107,21 @@ void WorkerSession::On(const Disconnected& event) {
   reconnect_.Failed(now_);
   const int64_t limit = int64_t{options_.retry_seconds} * 1000;
   if (limit > 0 && now_ - down_since_ >= limit) {
-    Complain("gave_up", "no coordinator at " + options_.coordinator + " for " +
-                            std::to_string(options_.retry_seconds) +
-                            " s: check --coordinator, or raise --retry-seconds (0 waits for ever)");
+    Complain("gave_up", "gave up after " + std::to_string(options_.retry_seconds) + " s: " +
+                            WhyDown(event.reason, false) +
+                            "; --retry-seconds 0 waits for ever");
     return End(1);
   }
-  if (first) {
-    Complain("disconnected", "no connection to the coordinator at " + options_.coordinator +
-                                 (event.reason.ok() ? "" : " (" + event.reason.message() + ")") +
-                                 "; trying again");
-  }
+  if (first) Complain("disconnected", WhyDown(event.reason, had) + "; trying again");
+}
+
+// `had`: there was a connection.
+std::string WorkerSession::WhyDown(const Status& reason, bool had) const {
+  // Which has the address in it, and what to do.
+  if (!had && reason.code() == StatusCode::kUnavailable) return reason.message();
+  const bool known = reason.ok() || reason.code() == StatusCode::kUnavailable;
+  return "lost the connection to the coordinator at " + options_.coordinator +
+         (known ? "" : " (" + reason.message() + ")");
 }
 
 void WorkerSession::On(const StopRequested& event) {

@@ -170,6 +170,7 @@ class WorkerSession {
   // Forgets queued leases for which `drop` holds, and abandons the running one if it does.
   template <typename Predicate>
   void DropLeases(Predicate drop);
+  std::string WhyDown(const Status& reason, bool had) const;
   // The replica cannot be trusted: the next StartNext loads it anew.
   void Distrust(const std::string& why);
   void RetryLoading(const Status& status);

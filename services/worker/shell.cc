@@ -62,6 +62,7 @@ class Shell {
   Shell(const WorkerOptions& options, v1::Hello hello, std::shared_ptr<grpc::Channel> channel,
         v1::WorkerService::Stub& stub, Loader& loader, WorkerFigures& figures, EventQueue& events)
       : channel_(std::move(channel)),
+        options_(options),
         figures_(figures),
         events_(events),
         session_({std::move(hello), options.coordinator, options.retry_seconds}),
@@ -92,7 +93,9 @@ class Shell {
     return tick ? start_ + std::chrono::milliseconds(*tick) : Clock::now() + std::chrono::hours(1);
   }
 
-  void Perform(const Connect&) { link_ = std::make_unique<Link>(channel_, figures_, events_); }
+  void Perform(const Connect&) {
+    link_ = std::make_unique<Link>(channel_, options_, figures_, events_);
+  }
   void Perform(const Send& action) {
     if (link_) link_->Send(action.message);
   }
@@ -115,6 +118,7 @@ class Shell {
   }
 
   const std::shared_ptr<grpc::Channel> channel_;
+  const ConnectionOptions options_;
   WorkerFigures& figures_;
   EventQueue& events_;
   const Clock::time_point start_ = Clock::now();

@@ -212,6 +212,13 @@ TEST_F(OnlineTest, WatchSurvivesABrokenStream) {
   EXPECT_NE(finished.out.find("\"validation_bits_per_byte\":null"), std::string::npos);
 }
 
+TEST_F(OnlineTest, WatchTellsWhatIsMeasured) {
+  Submit();
+  const std::vector<std::string> lines = Lines(Run("watch j1 --from 0").out);
+  ASSERT_GE(lines.size(), 4u);
+  EXPECT_EQ(lines[0], "step 1/4  train 7.000 bits/byte  0 workers");  // no speed, nothing held out
+}
+
 TEST_F(OnlineTest, InterruptedWatchLeavesTheJob) {
   Submit();
   fake_.hold = true;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
+#include <thread>
 
 #include "tests/service/cluster.h"
 
@@ -148,11 +150,56 @@ TEST_F(Security, MutualTlsToTheSameDigest) {
        {"HATCHERY_TLS_CA", "HATCHERY_TLS_CERT", "HATCHERY_TLS_KEY", "HATCHERY_TOKEN_FILE"})
     unsetenv(name);
   WriteJob("ten.yaml");
-  const Finished trained =
-      Client({"train", Path("ten.yaml"), "--out", Path("ten"), "--set", "steps=10"});
-  ASSERT_EQ(trained.code, 0) << trained.err;
-  EXPECT_EQ(digest,
-            nlohmann::json::parse(Client({"digest", Path("ten"), "--json"}).out).at("digest"));
+  EXPECT_EQ(digest, TrainDigest("ten.yaml", {"--set", "steps=10"}));
+}
+
+TEST_F(Security, ClientAndWorkerSayWhatIsWrongWithTheCertificate) {
+  const std::string port = std::to_string(FreePort());
+  Process coordinator({"hatchery-coordinator", "--listen", "0.0.0.0:" + port, "--data-dir",
+                       Path("data"), "--tls-cert", Cert("coordinator.pem"), "--tls-key",
+                       Cert("coordinator.key")},
+                      Path("everywhere"));
+  const auto expect = [&](const std::string& host, const std::string& ca, const std::string& what) {
+    const std::string address = host + ":" + port;
+    ExpectRefusal(Client({"jobs", "--coordinator", address, "--tls-ca", ca}), what);
+    const Finished run =
+        RunProgram({"hatchery-worker", "--coordinator", address, "--tls-ca", ca, "--backend", "cpu",
+                    "--cache-dir", Path("cache"), "--retry-seconds", "2"},
+                   Path("worker-" + std::to_string(++runs_)));
+    EXPECT_EQ(run.code, 1);
+    EXPECT_NE(run.err.find(what), std::string::npos) << run.err;
+  };
+  Await("the coordinator to answer", [&] {
+    return Client({"jobs", "--coordinator", "127.0.0.1:" + port, "--tls-ca", Cert("ca.pem")})
+               .code == 0;
+  });
+  expect("127.0.0.2", Cert("ca.pem"), "does not name 127.0.0.2; ");
+  expect("127.0.0.1", Cert("client.pem"), "is not of a CA in --tls-ca; ");
+}
+
+// A lost coordinator is found again soon, in spite of all that a handshake has to say.
+TEST_F(Security, AWatchOverTlsGoesOnAfterARestart) {
+  const std::vector<std::string> tls = {"--tls-cert", Cert("coordinator.pem"), "--tls-key",
+                                        Cert("coordinator.key")};
+  setenv("HATCHERY_TLS_CA", Cert("ca.pem").c_str(), 1);
+  std::optional<Process> coordinator(StartClosed(tls));
+  Process worker = StartWorker("w1");
+  const std::string id = Submit("job.yaml", {"--set", "steps=100000"});
+  Process watch({"hatchery", "watch", id, "--coordinator", Address()}, Path("watch"));
+  const auto steps = [&] {
+    const std::string out = watch.Out();
+    return std::count(out.begin(), out.end(), '\n');
+  };
+  Await("the watch to tell steps", [&] { return steps() > 2; });
+  coordinator->Kill();
+  Await("the watch to notice", [&] { return watch.Err().ends_with("waiting for it\n"); });
+  const auto before = steps();
+  std::this_thread::sleep_for(std::chrono::seconds(5));  // several attempts in vain
+  coordinator.reset();
+  coordinator.emplace(StartClosed(tls));
+  Await("the watch to go on", [&] { return steps() > before + 2; }, std::chrono::seconds(20));
+  EXPECT_TRUE(watch.Err().ends_with("the coordinator is back\n")) << watch.Err();
+  unsetenv("HATCHERY_TLS_CA");
 }
 
 }  // namespace
