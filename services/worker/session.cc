@@ -108,8 +108,7 @@ void WorkerSession::On(const Disconnected& event) {
   const int64_t limit = int64_t{options_.retry_seconds} * 1000;
   if (limit > 0 && now_ - down_since_ >= limit) {
     Complain("gave_up", "gave up after " + std::to_string(options_.retry_seconds) + " s: " +
-                            WhyDown(event.reason, false) +
-                            "; --retry-seconds 0 waits for ever");
+                            WhyDown(event.reason, false) + "; --retry-seconds 0 waits for ever");
     return End(1);
   }
   if (first) Complain("disconnected", WhyDown(event.reason, had) + "; trying again");

@@ -155,10 +155,10 @@ TEST_F(Security, MutualTlsToTheSameDigest) {
 
 TEST_F(Security, ClientAndWorkerSayWhatIsWrongWithTheCertificate) {
   const std::string port = std::to_string(FreePort());
-  Process coordinator({"hatchery-coordinator", "--listen", "0.0.0.0:" + port, "--data-dir",
-                       Path("data"), "--tls-cert", Cert("coordinator.pem"), "--tls-key",
-                       Cert("coordinator.key")},
-                      Path("everywhere"));
+  Process coordinator(
+      {"hatchery-coordinator", "--listen", "0.0.0.0:" + port, "--data-dir", Path("data"),
+       "--tls-cert", Cert("coordinator.pem"), "--tls-key", Cert("coordinator.key")},
+      Path("everywhere"));
   const auto expect = [&](const std::string& host, const std::string& ca, const std::string& what) {
     const std::string address = host + ":" + port;
     ExpectRefusal(Client({"jobs", "--coordinator", address, "--tls-ca", ca}), what);
@@ -197,7 +197,8 @@ TEST_F(Security, AWatchOverTlsGoesOnAfterARestart) {
   std::this_thread::sleep_for(std::chrono::seconds(5));  // several attempts in vain
   coordinator.reset();
   coordinator.emplace(StartClosed(tls));
-  Await("the watch to go on", [&] { return steps() > before + 2; }, std::chrono::seconds(20));
+  Await(
+      "the watch to go on", [&] { return steps() > before + 2; }, std::chrono::seconds(20));
   EXPECT_TRUE(watch.Err().ends_with("the coordinator is back\n")) << watch.Err();
   unsetenv("HATCHERY_TLS_CA");
 }
