@@ -44,6 +44,7 @@ struct Options {
   uint32_t population = 0, commits = UINT32_MAX;
   double rate = 40'000;
   double audit = 0.01;
+  uint32_t stalled_seconds = 60;
   bool json = false;
 };
 
@@ -62,7 +63,8 @@ class OwnCoordinator {
         std::vector<std::string>{"hatchery-coordinator", "--listen", options.coordinator,
                                  "--data-dir", data, "--audit", std::to_string(options.audit),
                                  "--referee", "off", "--max-workers",
-                                 std::to_string(options.streams + 16)},
+                                 std::to_string(options.streams + 16), "--stalled-seconds",
+                                 std::to_string(options.stalled_seconds)},
         directory_ + "/coordinator");
     options.pid = process_->pid();
   }
@@ -475,6 +477,9 @@ int Main(int argc, char** argv) {
       ->check(WholeNumber(0, 100'000));
   app.add_option("--audit", options.audit, "of the coordinator that is started")
       ->check(Number(0, 1))
+      ->capture_default_str();
+  app.add_option("--stalled-seconds", options.stalled_seconds, "of the coordinator that is started")
+      ->check(WholeNumber(1, 86'400))
       ->capture_default_str();
   app.add_option("--report", options.report_seconds, "seconds between two lines")
       ->check(WholeNumber(1, 3600))

@@ -133,7 +133,8 @@ TEST_F(BadInput, FullDiskLosesNothing) {
   WriteFile("wide.yaml",
             "model: {hidden: 8, layers: 1}\n"
             "data: {file: data.bin}\n"
-            "population: 6000\n"
+            "population: 1200\n"
+            "fitness: normalized\n"  // a byte a pair
             "window: 8\n"
             "steps: 60\n"
             "held_out_streams: 32\n");
