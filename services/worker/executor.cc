@@ -16,6 +16,22 @@
 #include "services/worker/transfers.h"
 
 namespace hatchery::worker {
+namespace {
+
+// That a checkpoint is wanted no more is nobody's fault: the job is over, or a newer one is there.
+LogLevel LevelOfRefusal(StatusCode code) {
+  switch (code) {
+    case StatusCode::kFailedPrecondition:
+    case StatusCode::kCancelled:
+      return LogLevel::kInfo;
+    case StatusCode::kUnavailable:
+      return LogLevel::kWarning;
+    default:
+      return LogLevel::kError;
+  }
+}
+
+}  // namespace
 
 Executor::Executor(v1::WorkerService::Stub& stub, Loader& loader, ReplicaFactory create,
                    Chaos chaos, WorkerFigures& figures, EventQueue& events)
@@ -84,8 +100,8 @@ Completed Executor::Do(const Load& work, std::stop_token stop) {
   return WithReplica({});
 }
 
-Completed Executor::Do(const CatchUp& work, std::stop_token stop) {
-  return WithReplica(loader_.CatchUp(work.job_id, *loaded_, std::move(stop)));
+Completed Executor::Do(const CatchUp&, std::stop_token stop) {
+  return WithReplica(loader_.CatchUp(*loaded_, std::move(stop)));
 }
 
 Completed Executor::Do(const Apply& work, std::stop_token) {
@@ -180,7 +196,7 @@ Completed Executor::Do(const Upload& work, std::stop_token) {
   upload_ = std::jthread([this, work, bytes = std::move(bytes)](std::stop_token stop) {
     const Status sent = UploadCheckpoint(stub_, work.job_id, work.step, bytes, std::move(stop));
     if (!sent.ok()) {
-      WriteLog({LogLevel::kError, "checkpoint_refused",
+      WriteLog({LevelOfRefusal(sent.code()), "checkpoint_refused",
                 "the coordinator did not take the checkpoint: " + sent.message(), work.job_id,
                 work.step});
     }
@@ -195,7 +211,8 @@ Completed Executor::Do(const Close&, std::stop_token) {
     std::snprintf(text, sizeof text,
                   "left the job after %llu whole steps; waited for work %.1f %% of them",
                   static_cast<unsigned long long>(idle.steps), 100 * idle.mean);
-    WriteLog({LogLevel::kInfo, "job_left", text});
+    WriteLog({LogLevel::kInfo, "job_left", text, loaded_ ? loaded_->id : "",
+              loaded_ ? std::optional(loaded_->replica->step()) : std::nullopt});
   }
   figures_.LeftJob();
   loaded_.reset();

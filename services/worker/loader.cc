@@ -33,14 +33,14 @@ StatusOr<LoadedJob> Loader::Load(const std::string& job_id, const v1::Job& job,
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
   HATCHERY_ASSIGN_OR_RETURN(Dataset data, FindData(job, stop));
   HATCHERY_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica, create_(spec, data.view()));
-  LoadedJob loaded{job, std::move(data), std::move(replica), {}};
-  HATCHERY_RETURN_IF_ERROR(RestoreNewest(job_id, loaded, stop));
+  LoadedJob loaded{job_id, job, std::move(data), std::move(replica), {}};
+  HATCHERY_RETURN_IF_ERROR(RestoreNewest(loaded, stop));
   HATCHERY_ASSIGN_OR_RETURN(loaded.digest, loaded.replica->DigestOfAll());
   return loaded;
 }
 
-Status Loader::CatchUp(const std::string& job_id, LoadedJob& loaded, std::stop_token stop) {
-  return FetchCommits(stub_, job_id, loaded.replica->step(), stop, [&](const v1::Commit& commit) {
+Status Loader::CatchUp(LoadedJob& loaded, std::stop_token stop) {
+  return FetchCommits(stub_, loaded.id, loaded.replica->step(), stop, [&](const v1::Commit& commit) {
     return stop.stop_requested() ? Cancelled("stopped") : ApplyChecked(commit, loaded);
   });
 }
@@ -67,14 +67,14 @@ StatusOr<Dataset> Loader::FindData(const v1::Job& job, std::stop_token stop) {
   return Dataset::Open(job, train, held_out);
 }
 
-Status Loader::RestoreNewest(const std::string& job_id, LoadedJob& loaded, std::stop_token stop) {
-  const StatusOr<std::string> bytes = FetchCheckpoint(stub_, job_id, stop);
+Status Loader::RestoreNewest(LoadedJob& loaded, std::stop_token stop) {
+  const StatusOr<std::string> bytes = FetchCheckpoint(stub_, loaded.id, stop);
   if (!bytes.ok()) {
     if (bytes.status().code() != StatusCode::kNotFound) return bytes.status();
     return RestoreInitial(loaded, std::move(stop));
   }
   HATCHERY_ASSIGN_OR_RETURN(const Checkpoint checkpoint,
-                            DecodeCheckpoint(*bytes, "the newest checkpoint of job " + job_id));
+                            DecodeCheckpoint(*bytes, "the newest checkpoint of job " + loaded.id));
   HATCHERY_RETURN_IF_ERROR(CheckSameRun(loaded.job, checkpoint.job));
   return loaded.replica->Restore(checkpoint.step, checkpoint.weights);
 }

@@ -17,6 +17,7 @@ namespace hatchery::worker {
 
 // A job as a worker holds it. `digest` is the replica's, kept up to date by whoever changes it.
 struct LoadedJob {
+  std::string id;
   v1::Job job;
   Dataset data;  // outlives the replica, which reads it
   std::unique_ptr<Replica> replica;
@@ -39,7 +40,7 @@ class Loader {
 
   // Applies the durable commits from the replica's step on. kDataLoss if one was computed on
   // another replica. The commits before an error stay applied.
-  Status CatchUp(const std::string& job_id, LoadedJob& loaded, std::stop_token stop);
+  Status CatchUp(LoadedJob& loaded, std::stop_token stop);
 
  private:
   using File = std::shared_ptr<const MappedFile>;
@@ -47,7 +48,7 @@ class Loader {
   StatusOr<File> Find(const std::string& sha256, std::stop_token stop);
   StatusOr<Dataset> FindData(const v1::Job& job, std::stop_token stop);
   // Replaces the replica's fresh weights by the newest checkpoint or the job's own start.
-  Status RestoreNewest(const std::string& job_id, LoadedJob& loaded, std::stop_token stop);
+  Status RestoreNewest(LoadedJob& loaded, std::stop_token stop);
   Status RestoreInitial(LoadedJob& loaded, std::stop_token stop);
 
   v1::WorkerService::Stub& stub_;

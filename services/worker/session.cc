@@ -111,7 +111,7 @@ void WorkerSession::On(const Disconnected& event) {
                             WhyDown(event.reason, false) + "; --retry-seconds 0 waits for ever");
     return End(1);
   }
-  if (first) Complain("disconnected", WhyDown(event.reason, had) + "; trying again");
+  if (first) Warn("disconnected", WhyDown(event.reason, had) + "; trying again");
 }
 
 // `had`: there was a connection.
@@ -474,8 +474,8 @@ void WorkerSession::SendHeartbeatIfDue() {
 // The coordinator has lent it to somebody else by now, and may not think of telling us.
 void WorkerSession::AbandonIfOverdue() {
   if (!running_ || running_->abandoned || running_->until == 0 || now_ < running_->until) return;
-  Complain("lease_given_up",
-           "gave up " + Describe(*RunningLease(running_->work)) + ", which took too long");
+  Warn("lease_given_up",
+       "gave up " + Describe(*RunningLease(running_->work)) + ", which took too long");
   Abandon();
 }
 
@@ -497,7 +497,7 @@ void WorkerSession::Say(v1::WorkerMessage message) { actions_.push_back(Send{std
 void WorkerSession::Write(LogLevel level, std::string event, std::string message) {
   LogLine line{level, std::move(event), std::move(message)};
   if (assigned_) line.job = assigned_->job_id();
-  if (assigned_ && replica_) line.step = replica_->step;
+  if (assigned_) line.step = replica_ ? replica_->step : assigned_->step();
   line.worker = worker_id_;
   actions_.push_back(std::move(line));
 }

@@ -183,10 +183,14 @@ class WorkerSession {
   void Note(std::string event, std::string message) {
     Write(LogLevel::kInfo, std::move(event), std::move(message));
   }
+  // What heals by itself.
+  void Warn(std::string event, std::string message) {
+    Write(LogLevel::kWarning, std::move(event), std::move(message));
+  }
   void Complain(std::string event, std::string message) {
     Write(LogLevel::kError, std::move(event), std::move(message));
   }
-  // With the job that the worker is on and the step that its replica is at.
+  // With the job that the worker is on and the step that its replica is at, or will be.
   void Write(LogLevel level, std::string event, std::string message);
   void End(int code);
 

@@ -431,6 +431,30 @@ TEST_F(SessionTest, RefusalEndsTheWorker) {
   }
 }
 
+TEST_F(SessionTest, EveryLineOfAJobHasItsStep) {
+  Open();
+  Assign(7);
+  ASSERT_EQ(All<LogLine>().size(), 1u);  // before there is a replica
+  EXPECT_EQ(All<LogLine>()[0].event, "assigned");
+  EXPECT_EQ(All<LogLine>()[0].job, "j1");
+  EXPECT_EQ(All<LogLine>()[0].step, 7u);
+}
+
+TEST_F(SessionTest, ALostCoordinatorIsNoError) {
+  OpenAt(5);
+  Lose();
+  ASSERT_EQ(All<LogLine>().size(), 1u);
+  EXPECT_EQ(All<LogLine>()[0].level, LogLevel::kWarning);
+  EXPECT_EQ(All<LogLine>()[0].message,
+            "lost the connection to the coordinator at host:7070; trying again");
+  Do(Tick{});
+  now_ = *session_.NextTick();
+  Do(Tick{});
+  Do(Connected{});
+  Do(Disconnected{Unavailable("nobody is there")});
+  EXPECT_TRUE(All<LogLine>().empty());  // told already
+}
+
 TEST_F(SessionTest, WaitsLongerAfterEveryFailureAndForEver) {
   int64_t last = 0;
   for (int i = 0; i < 50; ++i) {
