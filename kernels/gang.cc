@@ -16,6 +16,8 @@ class GangReplica : public Replica {
   const Model& model() const override { return first().model(); }
   uint32_t step() const override { return first().step(); }
   std::string Description() const override { return members_->Description(); }
+  // Members are taken to be alike: each gets as much of a shard as the others.
+  uint32_t RoundPairs() const override { return members_->size() * first().RoundPairs(); }
 
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
   StatusOr<HeldOutSums> Validate(uint32_t begin, uint32_t end, std::stop_token stop) override;

@@ -59,6 +59,10 @@ class Replica {
   // For people: "cpu (oneDNN, avx512_core_vnni, 2 threads)".
   virtual std::string Description() const = 0;
 
+  // Pairs that the device evaluates at a time: a shard takes as long as one that fills its last
+  // round of so many. Of held-out streams it takes twice as many. At least 1; for speed only.
+  virtual uint32_t RoundPairs() const { return 1; }
+
   // The step that the weights are at: commits applied since step 0.
   virtual uint32_t step() const = 0;
 

@@ -57,6 +57,10 @@ class CudaReplica : public Replica {
                                           : ", fused)");
   }
 
+  uint32_t RoundPairs() const override {
+    return std::max(1u, BlocksAtOnce() * BlockSequences() / 2);
+  }
+
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
   StatusOr<HeldOutSums> Validate(uint32_t begin, uint32_t end, std::stop_token stop) override;
   Status Apply(const Commit& commit) override;
@@ -75,7 +79,11 @@ class CudaReplica : public Replica {
   cuda::HopperMemory HopperMemory() const;
   Status AllocateMma(uint32_t blocks);
   cuda::MmaMemory MmaMemory() const;
-  // Sequences that a block of the kernel carries at a time; and that one launch takes.
+  // Blocks of the kernel that run at a time; sequences that a block carries at a time; and that one
+  // launch takes.
+  uint32_t BlocksAtOnce() const {
+    return kernel_ == Kernel::kReference ? reference_blocks_ : fast_blocks_;
+  }
   uint32_t BlockSequences() const;
   uint32_t SequencesAtOnce(uint64_t tokens_each) const;
   Status LoadData(DataView data);
@@ -254,8 +262,7 @@ cuda::Sequences CudaReplica::MemberSequences(Shard shard) const {
 
 Status CudaReplica::Run(const cuda::Sequences& sequences) {
   const uint32_t tiles = (sequences.count + BlockSequences() - 1) / BlockSequences();
-  const uint32_t most = kernel_ == Kernel::kReference ? reference_blocks_ : fast_blocks_;
-  const uint32_t blocks = std::min(tiles, most);
+  const uint32_t blocks = std::min(tiles, BlocksAtOnce());
   const cudaError_t launched =
       kernel_ == Kernel::kHopper ? cuda::HopperEvaluate(View(), sequences, blocks, HopperMemory())
       : kernel_ == Kernel::kMma

@@ -8,11 +8,12 @@
 // priority, the oldest among equals. All proven workers work on it.
 //
 // A step is split into leases, handed out on demand, sized to a quarter of each worker's share of
-// the step. Work of a new step goes along with the commit of the one before, to those who reported
-// on that one; who is further behind, or reads nothing, gets some when it has caught up. A lease
-// that expires, fails or loses its worker goes back; one that takes twice as long as expected is
-// hedged to an idle worker. Who was late is the last to be lent more until it shows that it still
-// reads. Whatever comes in twice is compared and ignored.
+// the step, in whole rounds of its device; a short step of a lone worker is one lease. Work of a
+// new step goes along with the commit of the one before, to those who reported on that one; who is
+// further behind, or reads nothing, gets some when it has caught up. A lease that expires, fails or
+// loses its worker goes back; one that takes twice as long as expected is hedged to an idle worker.
+// Who was late is the last to be lent more until it shows that it still reads. Whatever comes in
+// twice is compared and ignored.
 // A commit is announced only after the shell has said Appended.
 //
 // Digests: every worker votes for the digest of every step, when it is Ready and with every result.
@@ -189,6 +190,7 @@ class Core {
     uint32_t step = 0;  // the newest that it has reported on
     std::vector<uint64_t> leases;
     double pairs_per_ms = 0, streams_per_ms = 0;  // 0: not measured yet
+    uint32_t round_pairs = 0;                     // of Ready: anything that a peer may say
     int64_t patience = 1;                         // doubled when a lease expires
     uint32_t failures = 0;                        // in a row
     int64_t rests_until = 0;                      // after a failure

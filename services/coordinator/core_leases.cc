@@ -23,11 +23,29 @@ constexpr uint32_t kUnmeasuredAmong = 8;
 // No lease is smaller than this part of an average worker's quarter, of at least so many workers.
 constexpr double kSmallestPart = 1.0 / 4;
 constexpr uint32_t kSmallestAmong = 4;
+// For a whole round a lease may be so many quarters of its worker's share: a little more than all,
+// or workers of equal speed would leave a sliver of the step, which costs a round too.
+constexpr double kMostQuarters = 5;
+// A step that a lone worker does in so many milliseconds is one lease: no more is lost if it dies,
+// and a second worker waits no longer for its part.
+constexpr double kShortStep = 1000;
+// Of every lease: a multiple of kPairsAlign, and its scores fit a message (services/common/rpc.h).
+constexpr uint32_t kMostPairs = 2'000'000;
 
 uint32_t RoundUp(double value, uint32_t multiple, uint32_t most) {
   const double bounded = std::clamp(value, 1.0, static_cast<double>(std::max(1u, most)));
   const uint64_t whole = static_cast<uint64_t>(std::ceil(bounded));
   return static_cast<uint32_t>((whole + multiple - 1) / multiple * multiple);
+}
+
+// The whole rounds nearest to `wanted`, at least one unless that is too much. A part of a round
+// takes as long as all of it: hence whole ones, and down to a multiple, as one pair more is a round
+// more.
+uint32_t InRounds(double wanted, double round, uint32_t multiple, uint32_t most) {
+  if (round <= multiple) return RoundUp(wanted, multiple, most);
+  const double whole = std::max(1.0, std::round(wanted / round)) * round;
+  const uint32_t down = static_cast<uint32_t>(std::min<double>(whole, kMostPairs)) / multiple;
+  return std::min(down * multiple, RoundUp(kMostQuarters * wanted, multiple, most));
 }
 
 }  // namespace
@@ -108,7 +126,7 @@ bool Core::Hungry(const Worker& worker, const Run& run) const {
          worker.leases.size() < kLeasesPerWorker;
 }
 
-// A quarter of the worker's share of the step.
+// About a quarter of the worker's share of the step, in whole rounds of its device.
 uint32_t Core::LeaseSize(const Worker& worker, const Run& run, bool held_out) {
   const Strength& all = StrengthOf(run);
   const double speed = held_out ? worker.streams_per_ms : worker.pairs_per_ms;
@@ -116,10 +134,14 @@ uint32_t Core::LeaseSize(const Worker& worker, const Run& run, bool held_out) {
   const double times_average = speed > 0 && mean > 0 ? speed / mean : 1;
   const uint32_t among = speed > 0 ? all.workers : std::max(all.workers, kUnmeasuredAmong);
   const uint32_t total = held_out ? run.record.job.held_out_streams() : run.record.spec.pairs();
+  const uint32_t most = std::min(total, kMostPairs);
+  if (all.workers == 1 && worker.patience == 1 && speed > 0 && total <= kShortStep * speed)
+    return most;
   const double quarter = total * times_average / among / 4;
   const double smallest = kSmallestPart * total / std::max(all.workers, kSmallestAmong) / 4;
-  return RoundUp(std::max(quarter / static_cast<double>(worker.patience), smallest),
-                 held_out ? 1 : kPairsAlign, total);
+  const double round = worker.round_pairs <= 1 ? 1 : (held_out ? 2.0 : 1.0) * worker.round_pairs;
+  return InRounds(std::max(quarter / static_cast<double>(worker.patience), smallest), round,
+                  held_out ? 1 : kPairsAlign, most);
 }
 
 // A worker cannot tell an audit from other work.

@@ -158,6 +158,7 @@ void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready
   }
   if (worker.phase != Phase::kReady) strength_.reset();
   worker.phase = Phase::kReady;
+  worker.round_pairs = ready.round_pairs();
   Reported(id, worker, ready.step());
   run.load_failures = 0;
   if (ready.step() == run.record.step)

@@ -97,7 +97,9 @@ Completed Executor::Do(const Load& work, std::stop_token stop) {
   StatusOr<LoadedJob> loaded = loader_.Load(work.job_id, work.job, std::move(stop));
   if (!loaded.ok()) return {.status = loaded.status()};
   loaded_ = std::move(*loaded);
-  return WithReplica({});
+  Completed done = WithReplica({});
+  done.round_pairs = loaded_->replica->RoundPairs();
+  return done;
 }
 
 Completed Executor::Do(const CatchUp&, std::stop_token stop) {

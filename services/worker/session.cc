@@ -256,7 +256,8 @@ void WorkerSession::Finish(const Prove& work, const Completed& done) {
 
 void WorkerSession::Finish(const Load& work, const Completed& done) {
   if (!done.status.ok()) return RetryLoading(done.status);
-  replica_ = Replica{work.job_id, work.job.SerializeAsString(), done.step, done.digest};
+  replica_ =
+      Replica{work.job_id, work.job.SerializeAsString(), done.step, done.digest, done.round_pairs};
   catch_up_ = true;
 }
 
@@ -456,6 +457,7 @@ void WorkerSession::SayReady() {
   message.mutable_ready()->set_job_id(replica_->job_id);
   message.mutable_ready()->set_step(replica_->step);
   message.mutable_ready()->set_digest(replica_->digest);
+  message.mutable_ready()->set_round_pairs(replica_->round_pairs);
   Say(std::move(message));
 }
 

@@ -85,13 +85,15 @@ struct Received {
   v1::CoordinatorMessage message;
 };
 // What Start's work came to. `step` and `digest` (16 bytes) describe the replica after Load, Apply
-// and Evaluate, and after CatchUp even if it failed; Prove reports its digest too.
+// and Evaluate, and after CatchUp even if it failed; Prove reports its digest too. `round_pairs` is
+// the replica's RoundPairs, after Load.
 struct Completed {
   Status status = {};
   uint32_t step = 0;
   std::string digest = {};
   v1::Result result = {};   // after Evaluate: value and seconds
   std::string sha256 = {};  // after Upload with hash_only: 32 bytes
+  uint32_t round_pairs = 0;
 };
 struct Tick {};
 struct StopRequested {
@@ -125,6 +127,7 @@ class WorkerSession {
     std::string job_bytes;  // the serialized job, to know it again
     uint32_t step = 0;
     std::string digest;
+    uint32_t round_pairs = 0;
   };
   struct Running {
     Work work;

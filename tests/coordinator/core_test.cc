@@ -190,6 +190,85 @@ TEST(CoreTest, EveryOneOfManyGetsAShare) {
     EXPECT_EQ(worker.state(), "working") << worker.worker_id();
 }
 
+// How many pairs, or held-out streams, the worker was lent at a time for a step.
+std::vector<uint32_t> SizesAt(const FakeWorker& worker, uint32_t step, bool held_out = false) {
+  std::vector<uint32_t> sizes;
+  for (const v1::Lease& lease : worker.worked)
+    if (lease.step() == step && lease.has_held_out() == held_out)
+      sizes.push_back(held_out ? lease.held_out().end() - lease.held_out().begin()
+                               : lease.pairs().end() - lease.pairs().begin());
+  return sizes;
+}
+
+// A job of 1000 pairs and 10 held-out streams done by one worker.
+FakeWorker Alone(uint32_t round_pairs, double pair_seconds) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(5, 2000));
+  world.Join("w");
+  world.workers["w"].round_pairs = round_pairs;
+  world.workers["w"].pair_seconds = pair_seconds;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  return world.workers["w"];
+}
+
+TEST(CoreTest, AShortStepOfALoneWorkerIsOneLease) {
+  const FakeWorker worker = Alone(0, 0.0005);
+  EXPECT_GT(SizesAt(worker, 0).size(), 1u) << "nobody knew its speed";
+  EXPECT_THAT(SizesAt(worker, 4), ElementsAre(1000));
+  EXPECT_THAT(SizesAt(worker, 4, true), ElementsAre(10));
+  EXPECT_THAT(SizesAt(Alone(0, 0.01), 4), ElementsAre(250, 250, 250, 250));
+}
+
+TEST(CoreTest, LeasesAreWholeRounds) {
+  const auto sizes = [](uint32_t round) { return SizesAt(Alone(round, 0.01), 4); };
+  EXPECT_THAT(sizes(1), ElementsAre(250, 250, 250, 250));
+  EXPECT_THAT(sizes(88), ElementsAre(260, 260, 260, 220)) << "three are 264";
+  EXPECT_THAT(sizes(400), ElementsAre(400, 400, 200));
+  EXPECT_THAT(sizes(1000), ElementsAre(1000));
+  EXPECT_THAT(sizes(5000), ElementsAre(1000));
+}
+
+TEST(CoreTest, EveryOneOfSeveralGetsItsRound) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(9, 2000));
+  for (const char* id : {"x", "y", "z"}) {
+    world.Join(id);
+    world.workers[id].round_pairs = 350;
+    world.workers[id].pair_seconds = 0.01;
+  }
+  world.RunToEnd();
+  std::vector<uint32_t> sizes;
+  for (const auto& [id, worker] : world.workers) {
+    EXPECT_EQ(SizesAt(worker, 8).size(), 1u) << id;
+    for (const uint32_t size : SizesAt(worker, 8)) sizes.push_back(size);
+  }
+  EXPECT_THAT(sizes, testing::UnorderedElementsAre(350, 350, 300));
+}
+
+TEST(CoreTest, NoClaimGetsAWorkerMoreThanItsShare) {
+  const auto commits = [](uint32_t claim) {
+    FakeWorld world;
+    world.Submit("a", FakeWorld::MakeJob(6, 2000));
+    for (const char* id : {"v", "w", "x", "y", "z"}) {
+      world.Join(id);
+      world.workers[id].pair_seconds = 0.01;
+    }
+    world.workers["v"].round_pairs = claim;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    for (const auto& [id, worker] : world.workers) {
+      EXPECT_FALSE(worker.closed) << claim << " " << id;
+      EXPECT_GT(worker.results, 0u) << claim << " " << id;
+    }
+    for (const uint32_t size : SizesAt(world.workers["v"], 5)) EXPECT_LE(size, 280u) << claim;
+    return world.commits["a"];
+  };
+  const auto honest = commits(0);
+  for (const uint32_t claim : {2u, 7u, 1u << 23, 1u << 31, UINT32_MAX})
+    EXPECT_EQ(commits(claim), honest) << claim;
+}
+
 TEST(CoreTest, ALoneStuckWorkersLeasesExpire) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(2));

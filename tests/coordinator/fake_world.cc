@@ -81,6 +81,7 @@ void FakeWorld::SayReady(const std::string& id, const FakeWorker& worker) {
   message.mutable_ready()->set_job_id(worker.job);
   message.mutable_ready()->set_step(worker.step);
   message.mutable_ready()->set_digest(DigestOf(worker));
+  message.mutable_ready()->set_round_pairs(worker.round_pairs);
   Say(id, message);
 }
 
@@ -194,7 +195,8 @@ v1::WorkerMessage FakeWorld::ResultFor(const FakeWorker& worker, const v1::Lease
   result.set_step(lease.step());
   result.set_lease_id(lease.lease_id());
   result.set_digest(DigestOf(worker));
-  result.set_seconds(0.01);
+  const uint32_t pairs = lease.pairs().end() - lease.pairs().begin();
+  result.set_seconds(0.01 + pairs * worker.pair_seconds);
   const bool lie =
       lease.step() >= worker.lies_from && lease.has_held_out() == worker.lies_of_held_out;
   if (lease.has_held_out())
@@ -237,6 +239,7 @@ bool FakeWorld::Work(const std::string& id) {
       worker.held.push_back(message.lease());
     } else if (message.lease().step() == worker.step) {
       ++worker.results;
+      worker.worked.push_back(message.lease());
       Say(id, ResultFor(worker, message.lease()));
     }
   } else if (message.has_checkpoint_request()) {

@@ -25,9 +25,12 @@ struct FakeWorker {
   uint32_t wrong_from = UINT32_MAX;  // from this step on its digests are wrong, until it reloads
   uint32_t lies_from = UINT32_MAX;   // from this step on its scores are wrong, for ever,
   bool lies_of_held_out = false;     // those of held-out streams instead of those of pairs
+  uint32_t round_pairs = 0;          // that it says to be ready with
+  double pair_seconds = 0;           // that a pair takes, as it says, beside 10 ms a lease
   uint64_t results = 0;
   uint32_t reloads = 0;
   std::vector<v1::Lease> held;     // by a stuck worker
+  std::vector<v1::Lease> worked;   // the others
   std::vector<std::string> order;  // kinds of the messages it has handled, "commit 3"
 };
 

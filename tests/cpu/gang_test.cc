@@ -30,6 +30,7 @@ class FaultyReplica : public Replica {
   const Model& model() const override { return base_->model(); }
   uint32_t step() const override { return base_->step(); }
   std::string Description() const override { return "faulty"; }
+  uint32_t RoundPairs() const override { return 7; }
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override {
     HATCHERY_RETURN_IF_ERROR(faults_.evaluate);
     return base_->Evaluate(shard, stop, scores);
@@ -139,6 +140,12 @@ TEST_F(GangTest, TrainsToTheBytesOfOneReplica) {
       }
     }
   }
+}
+
+TEST_F(GangTest, ARoundIsThatOfEveryMember) {
+  EXPECT_EQ(Gang(TinyJob(), 3)->RoundPairs(), 3u);
+  const MakeMember member = FaultyMaker(TinyJob(), {});
+  EXPECT_EQ(Gang({member, member})->RoundPairs(), 14u);
 }
 
 TEST_F(GangTest, RaggedAndTinyShards) {

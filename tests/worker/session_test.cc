@@ -154,6 +154,26 @@ TEST_F(SessionTest, LoadsThenIsReadyWithItsDigest) {
   EXPECT_EQ(Sent().ready().digest(), Digest(8));
 }
 
+TEST_F(SessionTest, SaysWithEveryReadyHowManyPairsARoundHas) {
+  Open();
+  Assign(7);
+  Completed loaded;
+  loaded.step = 7;
+  loaded.digest = Digest(7);
+  loaded.round_pairs = 8448;
+  Do(loaded);
+  Done(7);  // of catching up, which does not say it again
+  EXPECT_EQ(Sent().ready().round_pairs(), 8448u);
+  Commit(7);
+  Done(8);
+  EXPECT_EQ(Sent().ready().round_pairs(), 8448u);
+  Lose();
+  Reconnect();
+  Assign(8);
+  Done(8);
+  EXPECT_EQ(Sent().ready().round_pairs(), 8448u) << "the replica was kept";
+}
+
 TEST_F(SessionTest, WorksInTheOrderOfTheStream) {
   OpenAt(3);
   Lease(3, 1);

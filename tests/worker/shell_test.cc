@@ -165,6 +165,7 @@ TEST_F(ShellTest, WorksAJob) {
     const v1::WorkerMessage ready = Next(stream, v1::WorkerMessage::kReady);
     EXPECT_EQ(ready.ready().step(), 1u);
     EXPECT_EQ(ready.ready().digest(), digest());
+    EXPECT_EQ(ready.ready().round_pairs(), replica->RoundPairs());
 
     m.mutable_lease()->set_job_id("j");
     m.mutable_lease()->set_step(1);
