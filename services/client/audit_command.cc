@@ -12,6 +12,7 @@
 #include "kernels/core/philox.h"
 #include "services/client/command.h"
 #include "services/common/convert.h"
+#include "services/common/counted.h"
 #include "services/common/dataset.h"
 #include "services/common/job.h"
 #include "services/common/replay.h"
@@ -191,11 +192,11 @@ Status RunAudit(const Options& options) {
                     "; a worker was wrong or lied, so train again from before that step");
   if (!options.json)
     std::printf(
-        "honest: %llu shards, %llu training figures and %llu held-out measures drawn from %u steps "
-        "(seed %u) score as the journal says, and its weights follow from them\n",
-        static_cast<unsigned long long>(tally.blocks),
-        static_cast<unsigned long long>(tally.figures),
-        static_cast<unsigned long long>(tally.held_out), result.step, seed);
+        "honest: %s, %s and %s drawn from %s (seed %u) score as the journal says, and its weights "
+        "follow from them\n",
+        Counted(tally.blocks, "shard").c_str(), Counted(tally.figures, "training figure").c_str(),
+        Counted(tally.held_out, "held-out measure").c_str(), Counted(result.step, "step").c_str(),
+        seed);
   return {};
 }
 

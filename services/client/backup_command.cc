@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "services/client/command.h"
+#include "services/common/counted.h"
 #include "services/upkeep/backup.h"
 
 namespace hatchery {
@@ -42,9 +43,8 @@ Status RunBackup(const Options& options) {
     std::printf("%s\n", line.dump().c_str());
     return {};
   }
-  std::printf("%s: %llu runs in %llu files, %llu bytes, verified\n", options.out.c_str(),
-              static_cast<unsigned long long>(result.jobs),
-              static_cast<unsigned long long>(result.files),
+  std::printf("%s: %s in %s, %llu bytes, verified\n", options.out.c_str(),
+              Counted(result.jobs, "run").c_str(), Counted(result.files, "file").c_str(),
               static_cast<unsigned long long>(result.bytes));
   return {};
 }

@@ -9,6 +9,7 @@
 #include "kernels/model.h"
 #include "services/client/command.h"
 #include "services/client/job_file.h"
+#include "services/common/counted.h"
 #include "services/common/job.h"
 #include "services/common/journal_format.h"
 #include "services/common/memory.h"
@@ -138,10 +139,10 @@ void PrintText(const v1::Job& job, const JobSpec& spec, const Model& model, cons
       static_cast<unsigned long long>(c.journal_bytes_per_measure),
       FormatBytes(c.journal_bytes).c_str());
   if (job.has_train())
-    std::printf("data               %llu bytes to train on, %llu held out in %u stream%s\n",
+    std::printf("data               %llu bytes to train on, %llu held out in %s\n",
                 static_cast<unsigned long long>(job.train().end() - job.train().begin()),
                 static_cast<unsigned long long>(job.held_out().end() - job.held_out().begin()),
-                spec.held_out_streams, spec.held_out_streams == 1 ? "" : "s");
+                Counted(spec.held_out_streams, "stream").c_str());
 }
 
 void PrintJson(const v1::Job& job, const Model& model, const Costs& c) {

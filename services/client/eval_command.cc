@@ -5,6 +5,7 @@
 #include "services/client/command.h"
 #include "services/client/model_file.h"
 #include "services/common/convert.h"
+#include "services/common/counted.h"
 #include "services/common/dataset.h"
 
 namespace hatchery {
@@ -64,9 +65,9 @@ Status Eval(const Options& options) {
     std::printf("%s\n", line.dump().c_str());
     return {};
   }
-  std::printf("%s at step %u, on %s of %s (%llu bytes scored in %u stream%s)\n", model.path.c_str(),
+  std::printf("%s at step %u, on %s of %s (%llu bytes scored in %s)\n", model.path.c_str(),
               model.checkpoint.step, part.name.c_str(), options.data.c_str(),
-              static_cast<unsigned long long>(sums.tokens), streams, streams == 1 ? "" : "s");
+              static_cast<unsigned long long>(sums.tokens), Counted(streams, "stream").c_str());
   std::printf("  bits/byte, exact               %.4f\n", BitsPerByte(sums.score, sums.tokens));
   std::printf("  bits/byte, reference's scorer  %.4f\n", CoarseBitsPerByte(sums));
   std::printf("  next-byte accuracy             %.2f %%\n", 100 * Accuracy(sums));

@@ -38,7 +38,7 @@ Status Export(const Options& options) {
   const StopOnSignal signals;
   if (options.csv.empty() && options.tensorboard.empty())
     return InvalidArgument("export-metrics needs --csv FILE.csv or --tensorboard DIR, or both");
-  if (!options.csv.empty()) HATCHERY_RETURN_IF_ERROR(CheckEnding("--csv", options.csv, {".csv"}));
+  if (!options.csv.empty()) HATCHERY_RETURN_IF_ERROR(CheckOutput("--csv", options.csv, {".csv"}));
   std::optional<report::ReplayHistoryOptions> replay;
   if (!options.no_replay) {
     replay.emplace().samples = 0;

@@ -5,6 +5,7 @@
 
 #include "services/client/command.h"
 #include "services/common/backend.h"
+#include "services/common/counted.h"
 #include "services/upkeep/fsck.h"
 
 namespace hatchery {
@@ -53,9 +54,9 @@ void ShowEnd(const Options& options, const FsckResult& result) {
     return;
   }
   if (!result.in_use.empty())
-    std::printf("in use    checked as it is, while it is written: %s\n", result.in_use.c_str());
-  std::printf("%llu files: %llu damaged, %llu repaired, %llu leftover\n",
-              static_cast<unsigned long long>(result.files),
+    std::printf("in use    a program writes there now: what is unfinished is no damage\n");
+  std::printf("%s: %llu damaged, %llu repaired, %llu leftover\n",
+              Counted(result.files, "file").c_str(),
               static_cast<unsigned long long>(result.damaged),
               static_cast<unsigned long long>(result.repaired),
               static_cast<unsigned long long>(result.leftover));
@@ -72,8 +73,7 @@ Status RunFsck(const Options& options) {
   HATCHERY_ASSIGN_OR_RETURN(const FsckResult result, Fsck(PosixDisk(), options.directory, fsck));
   ShowEnd(options, result);
   if (result.healthy()) return {};
-  return DataLoss(options.directory + " has " + std::to_string(result.damaged) +
-                  " damaged files; " +
+  return DataLoss(options.directory + " has " + Counted(result.damaged, "damaged file") + "; " +
                   (options.repair ? "what is left cannot be repaired from here"
                                   : "hatchery fsck " + options.directory +
                                         " --repair repairs what can be, and destroys nothing"));

@@ -6,7 +6,8 @@
 #include <cstdio>
 #include <map>
 
-#include "services/client/online_print.h"
+#include "services/client/figure_text.h"
+#include "services/common/counted.h"
 #include "services/common/state_json.h"
 #include "services/common/time_left.h"
 
@@ -57,10 +58,6 @@ bool Older(const WorkerRow& a, const WorkerRow& b) {
   return x.size() != y.size() ? x.size() < y.size() : x < y;
 }
 
-std::string Count(size_t n, const char* what) {
-  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
-}
-
 std::string Speed(double tokens_per_second) {
   return tokens_per_second > 0 ? FormatRate(tokens_per_second) : "-";
 }
@@ -82,7 +79,8 @@ void AddTable(std::vector<std::string>& lines, const std::vector<Column>& column
     lines.push_back(std::move(line));
   if (!cut) return;
   Row rest(size.columns, style);
-  rest.Add("and " + Count(all - cells.size(), (std::string("more ") + what).c_str()), Color::kDim);
+  rest.Add("and " + Counted(all - cells.size(), (std::string("more ") + what).c_str()),
+           Color::kDim);
   lines.push_back(rest.text());
 }
 
@@ -151,7 +149,7 @@ std::string Speeds(const JobView& view, ViewSize size, Style style) {
   const v1::JobUpdate& u = view.job.latest();
   Row row(size.columns, style);
   row.Add("tokens/s ", Color::kDim).Add("  " + Speed(u.tokens_per_second()), Color::kBold);
-  row.Add("  " + Count(view.job.workers(), "worker"));
+  row.Add("  " + Counted(view.job.workers(), "worker"));
   if (u.step() > 0)
     row.Add(Text("  alpha %.3f  nonzero %.0f %%", u.alpha(), u.fitness_nonzero() * 100));
   const auto age = view.now_unix_seconds - view.job.submitted_unix_seconds();
@@ -217,8 +215,10 @@ std::string FleetTitle(const FleetView& view, ViewSize size, Style style) {
     if (job.state() == v1::JobState::RUNNING) tokens += job.latest().tokens_per_second();
   }
   Row row(size.columns, style);
-  row.Add("hatchery", Color::kBold).Add("  " + Count(view.workers.size(), "worker"));
-  row.Add("  " + Count(open, "open job")).Add("  ").Add(Speed(tokens) + " tokens/s", Color::kBold);
+  row.Add("hatchery", Color::kBold).Add("  " + Counted(view.workers.size(), "worker"));
+  row.Add("  " + Counted(open, "open job"))
+      .Add("  ")
+      .Add(Speed(tokens) + " tokens/s", Color::kBold);
   const std::string where = "  " + Narrow(view.coordinator);
   if (row.left() >= Columns(where)) row.AddCell(where, row.left(), true, Color::kDim);
   return row.text();

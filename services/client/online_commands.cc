@@ -5,8 +5,8 @@
 #include <cstdio>
 
 #include "services/client/command.h"
+#include "services/client/figure_text.h"
 #include "services/client/online.h"
-#include "services/client/online_print.h"
 #include "services/common/cli_error.h"
 #include "services/common/state_json.h"
 

@@ -9,11 +9,12 @@
 #include <mutex>
 #include <thread>
 
+#include "services/client/figure_text.h"
 #include "services/client/job_feed.h"
 #include "services/client/job_view.h"
 #include "services/client/online.h"
-#include "services/client/online_print.h"
 #include "services/client/terminal.h"
+#include "services/common/counted.h"
 #include "services/common/share_meter.h"
 #include "services/common/state_json.h"
 #include "services/common/time_left.h"
@@ -78,7 +79,7 @@ std::string Line(const v1::JobState& job, const std::vector<v1::JobUpdate>& upda
             std::to_string(u.validation_step()) + ")";
   if (trained || held_out) text += " bits/byte";
   if (u.tokens_per_second() > 0) text += "  " + FormatRate(u.tokens_per_second()) + " tokens/s";
-  text += "  " + std::to_string(u.workers()) + (u.workers() == 1 ? " worker" : " workers");
+  text += "  " + Counted(u.workers(), "worker");
   v1::JobState now = job;
   now.set_state(u.state());
   now.set_step(u.step());

@@ -40,7 +40,7 @@ Status CheckDrawn(const Options& options, const report::Chart& chart) {
 
 Status Plot(const Options& options) {
   const StopOnSignal signals;
-  HATCHERY_RETURN_IF_ERROR(CheckEnding("--out", options.out, {".svg", ".png"}));
+  HATCHERY_RETURN_IF_ERROR(CheckOutput("--out", options.out, {".svg", ".png"}));
   const report::Metric& metric = MetricNamed(options.metric);
   std::vector<report::Run> runs;
   for (const std::string& directory : options.directories) {

@@ -8,6 +8,7 @@
 #include "services/client/command.h"
 #include "services/common/backend.h"
 #include "services/common/cli_error.h"
+#include "services/common/counted.h"
 #include "services/common/job.h"
 #include "services/common/replay.h"
 #include "services/common/run_dir.h"
@@ -62,9 +63,9 @@ void Print(const Options& options, const JournalReader& journal, const ReplayRes
     return;
   }
   std::printf("%s  step %u  %s\n", digest.c_str(), result.step, journal.path().c_str());
-  std::printf("verified: %llu digests of the journal and %zu checkpoint%s agree with the replay\n",
-              static_cast<unsigned long long>(result.compared), checkpoints,
-              checkpoints == 1 ? "" : "s");
+  std::printf("verified: %s of the journal and %s agree with the replay\n",
+              Counted(result.compared, "digest").c_str(),
+              Counted(checkpoints, "checkpoint").c_str());
   if (!result.closing && !options.at)
     std::printf("the run is not finished: the journal has no closing record\n");
 }

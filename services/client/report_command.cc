@@ -19,7 +19,7 @@ struct Options {
 
 Status Report(const Options& options) {
   const StopOnSignal signals;
-  HATCHERY_RETURN_IF_ERROR(CheckEnding("--out", options.out, {".html", ".htm"}));
+  HATCHERY_RETURN_IF_ERROR(CheckOutput("--out", options.out, {".html", ".htm"}));
   std::optional<report::ReplayHistoryOptions> replay;
   if (!options.no_replay) replay = options.replay;
   if (replay) replay->stop = signals.token();

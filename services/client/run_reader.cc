@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <chrono>
 #include <cstdio>
 
@@ -55,8 +56,12 @@ StatusOr<report::Run> ReadRun(const std::string& directory,
   return run;
 }
 
-Status CheckEnding(const std::string& option, const std::string& path,
+Status CheckOutput(const std::string& option, const std::string& path,
                    const std::vector<std::string>& endings) {
+  const std::filesystem::path directory = std::filesystem::path(path).parent_path();
+  if (std::error_code none; !directory.empty() && !std::filesystem::is_directory(directory, none))
+    return NotFound(option + " " + path + ": there is no directory " + directory.string() +
+                    "; make it, or choose another");
   if (std::any_of(endings.begin(), endings.end(),
                   [&](const std::string& ending) { return path.ends_with(ending); }))
     return {};

@@ -13,8 +13,10 @@ namespace hatchery {
 StatusOr<report::Run> ReadRun(const std::string& directory,
                               std::optional<report::ReplayHistoryOptions> replay);
 
-// OK if `path` ends with one of `endings` (".svg"), so that it names no file of a run by mistake.
-Status CheckEnding(const std::string& option, const std::string& path,
+// OK if `path`, of `option`, can be written to: its directory is there, and it ends with one of
+// `endings` (".svg"), so that it names no file of a run by mistake. To be asked before a long
+// replay.
+Status CheckOutput(const std::string& option, const std::string& path,
                    const std::vector<std::string>& endings);
 
 }  // namespace hatchery

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "services/client/figure_text.h"
 #include "services/common/convert.h"
 
 namespace hatchery {
@@ -18,17 +19,6 @@ std::string Format(const char* format, Args... args) {
   char text[160];
   std::snprintf(text, sizeof(text), format, args...);
   return text;
-}
-
-std::string Rate(double tokens_per_second) {
-  if (tokens_per_second >= 1e6) return Format("%.2f M tokens/s", tokens_per_second / 1e6);
-  return Format("%.1f k tokens/s", tokens_per_second / 1e3);
-}
-
-std::string Duration(double seconds) {
-  const long total = static_cast<long>(seconds + 0.5);
-  if (total >= 3600) return Format("%ld:%02ld:%02ld", total / 3600, total / 60 % 60, total % 60);
-  return Format("%ld:%02ld", total / 60, total % 60);
 }
 
 }  // namespace
@@ -60,11 +50,11 @@ std::string TrainProgress::Line(const StepReport& report, Clock::time_point now)
   std::string line =
       Format("step %u/%u  train %.4f", report.step, steps_, report.train_bits_per_byte);
   line += held_out_ ? Format("  held-out %.4f bits/byte", *held_out_) : " bits/byte";
-  line += "  " + Rate(report.tokens_per_second);
+  line += "  " + FormatRate(report.tokens_per_second) + " tokens/s";
   if (report.step > *first_step_) {
     const std::chrono::duration<double> spent = now - first_;
-    line +=
-        "  ETA " + Duration(spent.count() / (report.step - *first_step_) * (steps_ - report.step));
+    line += "  ETA " +
+            FormatDuration(spent.count() / (report.step - *first_step_) * (steps_ - report.step));
   }
   return line;
 }

@@ -3,11 +3,15 @@
 // What our programs say to a command line that they cannot use: one line, with the remedy.
 #pragma once
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <string>
 
@@ -66,6 +70,16 @@ inline CLI::Validator Number(double least, double most) {
         return "'" + text + "' is not a number in " + text_range;
       },
       "in " + text_range);
+}
+
+// Checks that a file can be read, so that the option is named if it cannot.
+inline CLI::Validator ReadableFile() {
+  return CLI::Validator(
+      [](const std::string& path) -> std::string {
+        if (access(path.c_str(), R_OK) == 0) return "";
+        return "cannot read " + path + ": " + std::strerror(errno);
+      },
+      "");
 }
 
 inline constexpr uint64_t kMaxThreads = 4096;

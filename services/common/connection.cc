@@ -30,29 +30,39 @@ class TokenPlugin : public grpc::MetadataCredentialsPlugin {
   const std::string header_;
 };
 
+// Names the option whose file `error` is about. Not a check of the option itself: newer CLI11
+// ignores a variable of the environment that fails one, and would go on without TLS or token.
+Status About(const std::string& option, const Status& error) {
+  return Status(error.code(), option + ": " + error.message());
+}
+
 StatusOr<std::optional<std::string>> TokenOf(const ConnectionOptions& options) {
   if (options.token_file.empty()) {
     const char* token = std::getenv("HATCHERY_TOKEN");
     if (token == nullptr || *token == '\0') return std::optional<std::string>();
     return std::optional<std::string>(token);
   }
-  HATCHERY_ASSIGN_OR_RETURN(std::vector<std::string> tokens, ReadTokens(options.token_file));
-  if (tokens.size() != 1)
-    return InvalidArgument(options.token_file + " holds " + std::to_string(tokens.size()) +
+  StatusOr<std::vector<std::string>> tokens = ReadTokens(options.token_file);
+  if (!tokens.ok()) return About("--token-file", tokens.status());
+  if (tokens->size() != 1)
+    return InvalidArgument(options.token_file + " holds " + std::to_string(tokens->size()) +
                            " tokens; the file of a worker or client holds its own one");
-  return std::optional(std::move(tokens.front()));
+  return std::optional(std::move(tokens->front()));
 }
 
 StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(
     const ConnectionOptions& options) {
   grpc::SslCredentialsOptions tls;
-  HATCHERY_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadCertificates(options.tls_ca));
+  StatusOr<std::string> roots = ReadCertificates(options.tls_ca);
+  if (!roots.ok()) return About("--tls-ca", roots.status());
+  tls.pem_root_certs = std::move(*roots);
   if (options.tls_cert.empty() != options.tls_key.empty())
     return InvalidArgument("--tls-cert and --tls-key go together; one of them is missing");
   if (!options.tls_cert.empty()) {
-    HATCHERY_ASSIGN_OR_RETURN(KeyPair pair, ReadKeyPair(options.tls_cert, options.tls_key));
-    tls.pem_cert_chain = std::move(pair.certificates);
-    tls.pem_private_key = std::move(pair.key);
+    StatusOr<KeyPair> pair = ReadKeyPair(options.tls_cert, options.tls_key);
+    if (!pair.ok()) return About("--tls-cert, --tls-key", pair.status());
+    tls.pem_cert_chain = std::move(pair->certificates);
+    tls.pem_private_key = std::move(pair->key);
   }
   return grpc::SslCredentials(tls);
 }

@@ -2,6 +2,7 @@
 #include "services/common/run_check.h"
 
 #include "services/common/checkpoint.h"
+#include "services/common/counted.h"
 #include "services/common/job.h"
 #include "services/common/journal_repair.h"
 #include "services/common/replay.h"
@@ -9,9 +10,7 @@
 namespace hatchery {
 namespace {
 
-std::string Steps(uint32_t commits) {
-  return std::to_string(commits) + (commits == 1 ? " commit" : " commits");
-}
+std::string Commits(uint32_t n) { return Counted(n, "commit"); }
 
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -82,7 +81,7 @@ Status RunCheck::CheckJournal() {
 }
 
 std::string RunCheck::DescribeJournal() const {
-  std::string text = Steps(scan_->commits());
+  std::string text = Commits(scan_->commits());
   text += scan_->closing ? ", finished with digest " + FormatDigest(scan_->closing->digest)
                          : ", not finished";
   return text + (proven_ ? ", every digest proven by replay" : "");
@@ -140,14 +139,14 @@ Status RunCheck::CheckRecords() {
 
 Status RunCheck::CutOrReport(const std::string& cause, uint64_t offset, uint32_t commits) {
   if (!options_->repair) {
-    Add(State::kDamaged, cause + "; " + Steps(commits) + " before it are whole", offset, commits);
+    Add(State::kDamaged, cause + "; " + Commits(commits) + " before it are whole", offset, commits);
     return {};
   }
   HATCHERY_ASSIGN_OR_RETURN(const std::string kept,
                             CutJournal(*disk_, run_->journal_path(), offset));
   HATCHERY_ASSIGN_OR_RETURN(scan_, ScanJournal(*disk_, run_->journal_path()));
   Add(State::kRepaired,
-      cause + "; cut to " + Steps(commits) + ", what followed is kept in " + NameOf(kept), offset,
+      cause + "; cut to " + Commits(commits) + ", what followed is kept in " + NameOf(kept), offset,
       commits);
   return {};
 }
@@ -187,8 +186,8 @@ Status RunCheck::Prove() {
 // A journal cut between two records looks whole; whoever heard of its commits knows better.
 void RunCheck::CheckAnnounced() {
   if (scan_->commits() >= options_->known_steps) return;
-  const std::string cause = "it has " + Steps(scan_->commits()) + ", but the catalogue knows of " +
-                            std::to_string(options_->known_steps);
+  const std::string cause = "it has " + Commits(scan_->commits()) +
+                            ", but the catalogue knows of " + std::to_string(options_->known_steps);
   if (options_->repair)
     Add(State::kRepaired,
         cause + "; the coordinator pauses the job, and after hatchery resume makes the steps again",

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "services/common/convert.h"
+#include "services/common/counted.h"
 #include "services/common/job.h"
 #include "services/common/replay.h"
 #include "services/coordinator/core.h"
@@ -232,7 +233,7 @@ void Core::FinishRun(Run& run) {
   run.record.state = v1::JobState::FINISHED;
   run.checkpoint_due = false;
   Log(run.record.id, "", run.record.step, "finished",
-      "finished after " + std::to_string(run.record.step) + " steps");
+      "finished after " + Counted(run.record.step, "step"));
   Changed(run, true);
 }
 

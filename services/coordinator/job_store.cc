@@ -28,7 +28,8 @@ StatusOr<std::unique_ptr<JobStore>> JobStore::Open(Disk& disk, const std::string
                                                    Clock clock) {
   std::unique_ptr<JobStore> store(new JobStore(disk, directory, std::move(clock)));
   for (const char* part : {"", "/files", "/jobs"})
-    HATCHERY_RETURN_IF_ERROR(disk.CreateDirectory(directory + part));
+    if (const Status made = disk.CreateDirectory(directory + part); !made.ok())
+      return Status(made.code(), made.message() + "; choose another with --data-dir");
   HATCHERY_ASSIGN_OR_RETURN(store->lock_, disk.Lock(directory, "coordinator"));
   return store;
 }

@@ -8,6 +8,7 @@
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
 #include "services/common/address.h"
+#include "services/common/cli_error.h"
 #include "services/common/rpc.h"
 #include "services/common/secrets.h"
 #include "services/coordinator/authenticator.h"
@@ -101,14 +102,18 @@ void Bound(grpc::ServerBuilder& builder) {
 void AddListenOptions(CLI::App& app, ListenOptions& options) {
   app.add_option("--listen", options.address, "address to listen on, HOST:PORT")
       ->capture_default_str();
-  app.add_option("--tls-cert", options.tls_cert, "use TLS with this certificate, PEM");
-  app.add_option("--tls-key", options.tls_key, "its private key, PEM");
+  app.add_option("--tls-cert", options.tls_cert, "use TLS with this certificate, PEM")
+      ->check(ReadableFile());
+  app.add_option("--tls-key", options.tls_key, "its private key, PEM")->check(ReadableFile());
   app.add_option("--tls-client-ca", options.tls_client_ca,
-                 "want certificates of workers and clients too, of a CA in this PEM file");
+                 "want certificates of workers and clients too, of a CA in this PEM file")
+      ->check(ReadableFile());
   app.add_option("--worker-tokens", options.worker_tokens,
-                 "want a token of this file from workers; one a line");
+                 "want a token of this file from workers; one a line")
+      ->check(ReadableFile());
   app.add_option("--client-tokens", options.client_tokens,
-                 "want a token of this file from clients; one a line");
+                 "want a token of this file from clients; one a line")
+      ->check(ReadableFile());
   app.add_flag("--insecure", options.insecure,
                "listen to other machines without TLS: anyone there can read and change everything");
 }

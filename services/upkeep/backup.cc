@@ -5,6 +5,7 @@
 #include <set>
 
 #include "services/common/checkpoint.h"
+#include "services/common/counted.h"
 #include "services/common/dataset.h"
 #include "services/common/journal_scan.h"
 #include "services/common/run_dir.h"
@@ -130,7 +131,7 @@ class Copier {
     const std::string name = part + "journal.hatchery";
     HATCHERY_RETURN_IF_ERROR(CopyBytes(path, to_ + "/" + name, scan.good_end));
     Copied(name, scan.good_end,
-           std::to_string(scan.commits()) + " commits" + (scan.closing ? ", finished" : ""));
+           Counted(scan.commits(), "commit") + (scan.closing ? ", finished" : ""));
     return {};
   }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "services/common/counted.h"
 #include "services/common/dataset.h"
 #include "services/common/job.h"
 #include "services/common/journal_repair.h"
@@ -54,7 +55,7 @@ class DataDirCheck {
     auto jobs = ReadCatalogue(path);
     if (jobs.ok()) {
       for (v1::JobState& job : *jobs) known_[job.job_id()] = std::move(job);
-      Report(path, State::kOk, std::to_string(known_.size()) + " jobs");
+      Report(path, State::kOk, Counted(known_.size(), "job"));
       return {};
     }
     if (!options_->repair) {

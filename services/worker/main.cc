@@ -57,7 +57,8 @@ int Main(int argc, char** argv) {
   app.add_option("--cache-dir", options.cache_directory,
                  "fetched data files (default: $XDG_CACHE_HOME/hatchery or ~/.cache/hatchery)");
   app.add_option("--data", options.files,
-                 "a data file of this machine, used for any job that names its hash; repeatable");
+                 "a data file of this machine, used for any job that names its hash; repeatable")
+      ->check(ReadableFile());
   app.add_option("--name", options.name, "name to show to people (default: HOST/PID)");
   app.add_option("--retry-seconds", options.retry_seconds,
                  "give up after so long without a coordinator; 0: never")

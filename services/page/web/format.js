@@ -1,4 +1,4 @@
-// Figures as people read them; as in the terminal (services/client/online_print.cc).
+// Figures as people read them; as in the terminal (services/client/figure_text.cc).
 export const NONE = "–";
 
 export function rate(value) {

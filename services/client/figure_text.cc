@@ -1,5 +1,5 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
-#include "services/client/online_print.h"
+#include "services/client/figure_text.h"
 
 #include <cstdio>
 #include <ctime>
