@@ -214,11 +214,15 @@ std::string FleetTitle(const FleetView& view, ViewSize size, Style style) {
     open += !IsOver(job);
     if (job.state() == v1::JobState::RUNNING) tokens += job.latest().tokens_per_second();
   }
+  const std::string counts =
+      Counted(view.workers.size(), "worker") + "  " + Counted(open, "open job");
+  const std::string speed = Speed(tokens) + " tokens/s";
   Row row(size.columns, style);
-  row.Add("hatchery", Color::kBold).Add("  " + Counted(view.workers.size(), "worker"));
-  row.Add("  " + Counted(open, "open job"))
-      .Add("  ")
-      .Add(Speed(tokens) + " tokens/s", Color::kBold);
+  // The name is what a narrow terminal can do without.
+  if (Columns("hatchery  " + counts + "  " + speed) <= size.columns)
+    row.Add("hatchery", Color::kBold).Add("  ");
+  row.Add(counts);
+  if (row.left() >= Columns("  " + speed)) row.Add("  ").Add(speed, Color::kBold);
   const std::string where = "  " + Narrow(view.coordinator);
   if (row.left() >= Columns(where)) row.AddCell(where, row.left(), true, Color::kDim);
   return row.text();

@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "services/client/job_view.h"
-#include "services/common/share_meter.h"
 #include "services/client/text_view.h"
+#include "services/common/share_meter.h"
 
 namespace hatchery {
 namespace {
@@ -180,6 +180,13 @@ TEST(FleetViewTest, ShowsWhatRunsFirst) {
   EXPECT_LT(all.find("queued"), all.find("finished"));
   EXPECT_THAT(all, HasSubstr("100/400"));
   EXPECT_THAT(all, HasSubstr("near/1"));
+}
+
+TEST(FleetViewTest, ANarrowTitleIsNotCut) {
+  EXPECT_THAT(Render(Fleet(), {100, 24}, {})[0], HasSubstr("hatchery  2 workers"));
+  EXPECT_EQ(Render(Fleet(), {49, 24}, {})[0], "hatchery  2 workers  2 open jobs  50.0 k tokens/s");
+  EXPECT_EQ(Render(Fleet(), {40, 24}, {})[0], "2 workers  2 open jobs  50.0 k tokens/s");
+  EXPECT_EQ(Render(Fleet(), {24, 24}, {})[0], "2 workers  2 open jobs");
 }
 
 TEST(Curve, ReachesFromLeastToGreatest) {
