@@ -83,7 +83,7 @@ class Bash(unittest.TestCase):
 
 @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
 class Zsh(unittest.TestCase):
-    def complete(self, typed, expected):
+    def complete(self, typed, expected, setup="autoload -U compinit; compinit -u -D"):
         """Types into an interactive zsh, with the files where cmake --install puts them."""
         with tempfile.TemporaryDirectory() as folder:
             for program in PROGRAMS:
@@ -106,8 +106,8 @@ class Zsh(unittest.TestCase):
                         seen += os.read(terminal, 65536)
 
             try:
-                os.write(terminal, f"fpath=({folder} $fpath); autoload -U compinit; "
-                                   "compinit -u -D; print -n REA; print DY\n".encode())
+                os.write(terminal, f"fpath=({folder} $fpath); {setup}; "
+                                   "print -n REA; print DY\n".encode())
                 read_until(rb"READY")
                 seen = b""
                 os.write(terminal, typed.encode() + b"\t")
@@ -121,6 +121,12 @@ class Zsh(unittest.TestCase):
         self.complete("hatchery train --backend cu", rb"cuda ")
         self.complete("hatchery data kj", rb"kjv ")
         self.complete("hatchery-coordinator --data-d", rb"data-dir")
+
+    def test_sourced_where_nobody_started_the_completion_system(self):
+        # -u: whoever owns the test machine's functions, zsh is not to ask about it.
+        self.complete("hatchery wat", rb"watch ",
+                      "compinit() { unfunction compinit; autoload -U compinit; compinit -u -D }; "
+                      "source <(hatchery completion zsh)")
 
     def test_syntax(self):
         for program in PROGRAMS:
