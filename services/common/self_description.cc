@@ -299,12 +299,12 @@ std::string BashCompletion(const CLI::App& app) {
 std::string ZshCompletion(const CLI::App& app) {
   const std::string program = app.get_name(), function = "_" + Identifier(program);
   std::string text = "#compdef " + program + "\n# made by " + program + "\n\n";
-  // Sourced in a shell that has not set completion up.
-  text += "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }\n\n";
   for (const Command& command : CommandsOf(app)) text += ZshFunction(command, program);
-  // Autoloaded, this file is the function's body; sourced, it says whose completion it is.
+  // Autoloaded, this file is the function's body; sourced, it says whose completion it is, to a
+  // completion system that nobody may have started yet.
   return text + "if [ \"$funcstack[1]\" = \"_" + program + "\" ]; then\n  " + function +
-         " \"$@\"\nelse\n  compdef " + function + " " + program + "\nfi\n";
+         " \"$@\"\nelse\n  (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n" +
+         "  compdef " + function + " " + program + "\nfi\n";
 }
 
 std::string ManPage(const CLI::App& app, const Manual& manual, const std::string& date) {
