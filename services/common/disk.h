@@ -25,6 +25,9 @@ class AppendFile {
   virtual Status Sync() = 0;
   // Cuts the file to `size` bytes; later appends go there.
   virtual Status Truncate(uint64_t size) = 0;
+  // Writes bytes that are in the file already, at `offset`, once more. After a failed sync a system
+  // may hold what it could not write for written (Linux does), and the next sync then says OK.
+  virtual Status Rewrite(uint64_t offset, std::string_view bytes) = 0;
 };
 
 // A file read at any offset, held open.

@@ -118,7 +118,8 @@ class JournalWriter {
   static StatusOr<std::unique_ptr<JournalWriter>> Create(Disk& disk, const std::string& path,
                                                          const JournalHeader& header);
   // Reads the whole journal, showing every record to `visit` (may be empty), and opens it for
-  // appending. A torn tail is kDataLoss, or is cut off if the caller says so; see torn_bytes().
+  // appending; all that was read is durable then, whatever became of its writer. A torn tail is
+  // kDataLoss, or is cut off if the caller says so; see torn_bytes().
   static StatusOr<std::unique_ptr<JournalWriter>> OpenForAppend(Disk& disk, const std::string& path,
                                                                 TornTail torn_tail,
                                                                 const Visitor& visit = {});

@@ -1,10 +1,29 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include <deque>
+
 #include "services/common/journal.h"
 #include "services/common/journal_format.h"
 
 namespace hatchery {
 
 using namespace journal_format;  // NOLINT: the format is ours to write
+
+namespace {
+
+// No writer appends more records before it syncs: a note, a commit, another note, the closing.
+constexpr size_t kUnsyncedRecords = 4;
+
+// Makes the bytes [from, end) of a journal durable. Its writer may have died before its sync, or
+// the sync have failed.
+Status MakeDurable(Disk& disk, const std::string& path, uint64_t from, uint64_t end,
+                   AppendFile& file) {
+  HATCHERY_ASSIGN_OR_RETURN(const auto reader, disk.OpenRead(path));
+  HATCHERY_ASSIGN_OR_RETURN(const std::string bytes, reader->Read(from, end - from));
+  HATCHERY_RETURN_IF_ERROR(file.Rewrite(from, bytes));
+  return file.Sync();
+}
+
+}  // namespace
 
 StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(Disk& disk, const std::string& path,
                                                                const JournalHeader& header) {
@@ -28,7 +47,10 @@ StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::OpenForAppend(Disk& disk
   HATCHERY_ASSIGN_OR_RETURN(auto reader, JournalReader::Open(disk, path));
   JournalRecord record;
   JournalReader::Outcome outcome;
+  std::deque<uint64_t> last;  // where the last records begin
   for (;;) {
+    last.push_back(reader->good_end());
+    if (last.size() > kUnsyncedRecords + 1) last.pop_front();
     HATCHERY_ASSIGN_OR_RETURN(outcome, reader->Next(record));
     if (outcome != JournalReader::Outcome::kRecord) break;
     if (visit) HATCHERY_RETURN_IF_ERROR(visit(record));
@@ -40,8 +62,8 @@ StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::OpenForAppend(Disk& disk
                       std::to_string(reader->torn_bytes()) + " bytes at byte " +
                       std::to_string(reader->good_end()));
     HATCHERY_RETURN_IF_ERROR(file->Truncate(reader->good_end()));
-    HATCHERY_RETURN_IF_ERROR(file->Sync());
   }
+  HATCHERY_RETURN_IF_ERROR(MakeDurable(disk, path, last.front(), reader->good_end(), *file));
   std::unique_ptr<JournalWriter> writer(new JournalWriter(path, std::move(file)));
   writer->header_ = reader->header();
   writer->chain_ = reader->chain();
@@ -93,7 +115,7 @@ Status JournalWriter::AppendRecord(uint32_t type, const std::string& payload) {
 
 Status JournalWriter::Sync() {
   if (!broken_.ok()) return broken_;
-  // After a failed sync nobody knows what reached the disk; reading the file again tells.
+  // After a failed sync nobody knows what reached the disk; opening the file anew sees to it.
   broken_ = file_->Sync();
   return broken_;
 }

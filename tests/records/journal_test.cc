@@ -209,28 +209,8 @@ TEST(Journal, AGrowingFileIsReadFurther) {
   EXPECT_EQ(*(*reader)->Next(record), Outcome::kEnd);
 }
 
-// Files on a disk that has `room` bytes left.
-struct FullDiskFile : AppendFile {
-  FullDiskFile(std::unique_ptr<AppendFile> file, uint64_t& left)
-      : file_(std::move(file)), room(left) {}
-  Status Append(std::string_view bytes) override {
-    const uint64_t fits = std::min<uint64_t>(room, bytes.size());
-    room -= fits;
-    HATCHERY_RETURN_IF_ERROR(file_->Append(bytes.substr(0, fits)));
-    return fits == bytes.size() ? Status() : ResourceExhausted("no room");
-  }
-  Status Sync() override { return file_->Sync(); }
-  Status Truncate(uint64_t size) override { return file_->Truncate(size); }
-  std::unique_ptr<AppendFile> file_;
-  uint64_t& room;
-};
-
-struct FullDisk : Disk {
-  uint64_t room = 0;
-  StatusOr<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {
-    HATCHERY_ASSIGN_OR_RETURN(auto file, PosixDisk().OpenAppend(path));
-    return std::unique_ptr<AppendFile>(std::make_unique<FullDiskFile>(std::move(file), room));
-  }
+// This machine's disk, but for the files that are appended to.
+struct OwnDisk : Disk {
   StatusOr<std::unique_ptr<ReadFile>> OpenRead(const std::string& path) override {
     return PosixDisk().OpenRead(path);
   }
@@ -253,6 +233,111 @@ struct FullDisk : Disk {
     return PosixDisk().Lock(path, who);
   }
 };
+
+// Files on a disk that has `room` bytes left.
+struct FullDiskFile : AppendFile {
+  FullDiskFile(std::unique_ptr<AppendFile> file, uint64_t& left)
+      : file_(std::move(file)), room(left) {}
+  Status Append(std::string_view bytes) override {
+    const uint64_t fits = std::min<uint64_t>(room, bytes.size());
+    room -= fits;
+    HATCHERY_RETURN_IF_ERROR(file_->Append(bytes.substr(0, fits)));
+    return fits == bytes.size() ? Status() : ResourceExhausted("no room");
+  }
+  Status Sync() override { return file_->Sync(); }
+  Status Truncate(uint64_t size) override { return file_->Truncate(size); }
+  Status Rewrite(uint64_t offset, std::string_view bytes) override {
+    return file_->Rewrite(offset, bytes);
+  }
+  std::unique_ptr<AppendFile> file_;
+  uint64_t& room;
+};
+
+struct FullDisk : OwnDisk {
+  uint64_t room = 0;
+  StatusOr<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {
+    HATCHERY_ASSIGN_OR_RETURN(auto file, PosixDisk().OpenAppend(path));
+    return std::unique_ptr<AppendFile>(std::make_unique<FullDiskFile>(std::move(file), room));
+  }
+};
+
+// A disk that keeps the end of a file from its syncs, as Linux does after one that failed.
+struct Cache {
+  uint64_t size = 0, durable = 0, forgotten = 0;  // bytes; those below `forgotten` are not written
+  bool fails = false;                             // the next sync
+};
+struct ForgetfulFile : AppendFile {
+  ForgetfulFile(std::unique_ptr<AppendFile> own, Cache& own_cache)
+      : file(std::move(own)), cache(own_cache) {}
+  Status Append(std::string_view bytes) override {
+    cache.size += bytes.size();
+    return file->Append(bytes);
+  }
+  Status Sync() override {
+    if (std::exchange(cache.fails, false)) {
+      cache.forgotten = cache.size;
+      return InternalError("input/output error");
+    }
+    if (cache.forgotten <= cache.durable) cache.durable = cache.size;
+    return {};
+  }
+  Status Truncate(uint64_t size) override {
+    cache.size = size;
+    return file->Truncate(size);
+  }
+  Status Rewrite(uint64_t offset, std::string_view bytes) override {
+    cache.forgotten = std::min(cache.forgotten, offset);
+    return file->Rewrite(offset, bytes);
+  }
+  std::unique_ptr<AppendFile> file;
+  Cache& cache;
+};
+struct ForgetfulDisk : OwnDisk {
+  Cache cache;
+  StatusOr<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {
+    HATCHERY_ASSIGN_OR_RETURN(auto file, PosixDisk().OpenAppend(path));
+    return std::unique_ptr<AppendFile>(std::make_unique<ForgetfulFile>(std::move(file), cache));
+  }
+};
+
+// A journal with one durable commit and one that is not.
+class Unsynced : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto writer = JournalWriter::Create(disk_, path_, {SmallJob(), {}, ""});
+    disk_.cache.size = disk_.cache.durable = (*writer)->bytes();
+    ASSERT_TRUE((*writer)->Append(MakeCommit(0, false)).ok());
+    ASSERT_TRUE((*writer)->Sync().ok());
+    ASSERT_TRUE((*writer)->Append(MakeCommit(1, false)).ok());
+    writer_ = std::move(*writer);
+  }
+  void ExpectDurableOnceOpened() {
+    writer_.reset();
+    ASSERT_LT(disk_.cache.durable, disk_.cache.size);
+    const std::string before = ReadFileBytes();
+    const auto writer =
+        JournalWriter::OpenForAppend(disk_, path_, JournalWriter::TornTail::kRefuse);
+    ASSERT_TRUE(writer.ok()) << writer.status().message();
+    EXPECT_EQ((*writer)->next_step(), 2u);
+    EXPECT_EQ(disk_.cache.durable, disk_.cache.size);
+    EXPECT_EQ(ReadFileBytes(), before);
+  }
+  std::string ReadFileBytes() const { return *ReadWholeFile(PosixDisk(), path_); }
+
+  const TemporaryDirectory directory_;
+  const std::string path_ = directory_ / "journal";
+  ForgetfulDisk disk_;
+  std::unique_ptr<JournalWriter> writer_;
+};
+
+TEST_F(Unsynced, WhatADeadWriterLeftIsDurableOnceOpened) { ExpectDurableOnceOpened(); }
+
+TEST_F(Unsynced, SoIsWhatAFailedSyncForgot) {
+  disk_.cache.fails = true;
+  EXPECT_FALSE(writer_->Sync().ok());
+  EXPECT_FALSE(writer_->Sync().ok());  // and no later one may say that it is
+  ExpectDurableOnceOpened();
+}
 
 TEST(Journal, AFullDiskLosesNothing) {
   const TemporaryDirectory directory;

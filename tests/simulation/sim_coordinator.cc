@@ -39,6 +39,10 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
       world.Trace("job " + id + " is left alone: " + job.status().message());
       continue;
     }
+    const std::string journal = process->store_->Run(id).journal_path();
+    if (const auto file = world.disk.OpenRead(journal);
+        !world.lied && file.ok() && *(*file)->Size() > world.disk.DurableBytes(journal).size())
+      world.Fail("job " + id + " was recovered from what is not durable");
     world.Trace("recovered job " + id + " at step " + std::to_string(job->record.step) +
                 (job->record.reason.empty() ? "" : ": " + job->record.reason));
     process->recovered_.push_back(std::move(*job));

@@ -26,13 +26,24 @@ class SimDisk::Appender : public AppendFile {
     return {};
   }
   Status Sync() override {
-    if (disk_.failing && disk_.random_.OneIn(2)) return InternalError("cannot sync " + path_);
-    if (!disk_.lying) file_->durable = file_->bytes;
+    if (disk_.failing && disk_.random_.OneIn(2)) {
+      file_->forgotten = file_->bytes.size();
+      return InternalError("cannot sync " + path_);
+    }
+    const bool hole = file_->forgotten > file_->durable.size();
+    if (!disk_.lying && !hole) file_->durable = file_->bytes;
     return {};
   }
   Status Truncate(uint64_t size) override {
     if (disk_.failing && disk_.random_.OneIn(2)) return InternalError("cannot truncate " + path_);
     file_->bytes.resize(size);
+    file_->forgotten = std::min<size_t>(file_->forgotten, size);
+    return {};
+  }
+  Status Rewrite(uint64_t offset, std::string_view bytes) override {
+    if (disk_.failing && disk_.random_.OneIn(2)) return InternalError("cannot write " + path_);
+    if (file_->bytes.substr(offset, bytes.size()) != bytes) return InternalError("other bytes");
+    file_->forgotten = std::min<size_t>(file_->forgotten, offset);
     return {};
   }
 
@@ -126,6 +137,7 @@ void SimDisk::PowerCut() {
         left.back() = static_cast<char>(left.back() ^ 0x55);
     }
     file->bytes = file->durable = left;
+    file->forgotten = 0;
   }
 }
 

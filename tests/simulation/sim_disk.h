@@ -50,6 +50,9 @@ class SimDisk : public Disk {
   struct File {
     std::string bytes;
     std::string durable;
+    // What is below, but not durable, is written by no sync: one failed, and the system believes that
+    // it was written.
+    size_t forgotten = 0;
   };
   using FilePtr = std::shared_ptr<File>;
   using Names = std::map<std::string, FilePtr>;  // by path; null: a directory
