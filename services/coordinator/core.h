@@ -107,11 +107,11 @@ struct Finding {
 struct CoreOptions {
   v1::Job known_answer_task;
   std::string known_answer_data;
-  std::string known_answer_digest;  // 16 bytes; empty: workers are not tested
-  uint32_t heartbeat_seconds = 5;   // a worker silent for six of them is dropped
-  double audit_share = 0;           // of the shards, [0, 1]
-  uint32_t audit_seed = 0;          // which ones; must not be known to workers
-  bool referee = true;              // the shell can replay
+  std::string known_answer_digest;          // 16 bytes; empty: workers are not tested
+  uint32_t heartbeat_seconds = 5;           // a worker silent for six of them is dropped
+  double audit_share = 0;                   // of the shards, [0, 1]
+  uint32_t audit_seed = 0;                  // which ones; must not be known to workers
+  bool referee = true;                      // the shell can replay
   std::map<std::string, uint32_t> strikes;  // what the shell remembers of Struck
 };
 
@@ -162,6 +162,8 @@ class Core {
   Actions AppendFailed(int64_t now, const std::string& job, const Status& status);
   Actions RefereeSaid(int64_t now, const std::string& job, uint32_t step,
                       const std::optional<Range>& range, const StatusOr<Finding>& finding);
+  // Whether a worker was asked for the checkpoint of `step` and none was offered yet.
+  bool CheckpointWanted(const std::string& job, uint32_t step) const;
   // An intact checkpoint of `step`, a file with that SHA-256 (32 bytes), was uploaded. Poll
   // CheckpointBelief until it is no longer kOpen.
   Actions CheckpointOffered(int64_t now, const std::string& job, uint32_t step,
@@ -169,8 +171,9 @@ class Core {
   enum class Belief { kOpen, kBelieved, kRefuted, kNotWanted };
   Belief CheckpointBelief(const std::string& job, uint32_t step, const std::string& sha256) const;
   Actions CheckpointStored(int64_t now, const std::string& job, uint32_t step);
+  // The file with that SHA-256 cannot be kept, or is not believed.
   Actions CheckpointFailed(int64_t now, const std::string& job, uint32_t step,
-                           const Status& status);
+                           const std::string& sha256, const Status& status);
   // Due ten times a second or so: leases and workers expire, late work is hedged.
   Actions Tick(int64_t now);
 
@@ -205,13 +208,13 @@ class Core {
   struct CheckpointAsk {
     uint32_t step = 0;
     std::string worker;
-    int64_t deadline = 0;   // for the upload to come, then for the witness
-    std::string witness;    // empty: none, the referee is asked
-    std::string offered;    // SHA-256 of the uploaded file,
-    std::string digest;     // and its digest
-    std::string witnessed;  // SHA-256 that the witness reports
-    std::string replayed;   // the referee's
-    Belief belief = Belief::kOpen;
+    int64_t deadline = 0;           // for the upload to come, then for the witness
+    std::string witness;            // empty: none, the referee is asked
+    std::string offered;            // SHA-256 of the uploaded file,
+    std::string digest;             // its digest,
+    Belief belief = Belief::kOpen;  // and what we think of it
+    std::string witnessed;          // SHA-256 that the witness reports
+    std::string replayed;           // the referee's
   };
   struct Settled {
     std::string digest;

@@ -68,13 +68,17 @@ void Core::ForgetAsk(Run& run, const std::string& worker) {
   if (run.ask->witness == worker && run.ask->witnessed.empty()) run.ask->witness.clear();
 }
 
+bool Core::CheckpointWanted(const std::string& job, uint32_t step) const {
+  const auto at = runs_.find(job);
+  if (at == runs_.end() || !at->second.ask) return false;
+  return at->second.ask->step == step && at->second.ask->offered.empty();
+}
+
 Core::Actions Core::CheckpointOffered(int64_t now, const std::string& job, uint32_t step,
                                       const std::string& digest, const std::string& sha256) {
   now_ = now;
-  const auto at = runs_.find(job);
-  if (at == runs_.end() || !at->second.ask || at->second.ask->step != step) return Take();
-  CheckpointAsk& ask = *at->second.ask;
-  if (!ask.offered.empty()) return Take();
+  if (!CheckpointWanted(job, step)) return Take();
+  CheckpointAsk& ask = *runs_.at(job).ask;
   ask.offered = sha256;
   ask.digest = digest;
   ask.deadline = now_ + kWitnessPatience;
@@ -131,17 +135,20 @@ Core::Actions Core::CheckpointStored(int64_t now, const std::string& job, uint32
 }
 
 Core::Actions Core::CheckpointFailed(int64_t now, const std::string& job, uint32_t step,
-                                     const Status& status) {
+                                     const std::string& sha256, const Status& status) {
   now_ = now;
   const auto at = runs_.find(job);
-  if (at == runs_.end()) return Take();
-  Run& run = at->second;
+  if (at == runs_.end() || !at->second.ask) return Take();
+  CheckpointAsk& ask = *at->second.ask;
+  // What nobody waits for fails unheard: anyone can upload anything.
+  if (ask.step != step || ask.offered != sha256) return Take();
   Log(job, "", step, "checkpoint_failed", status.message());
+  // What was thought of this offer must not hold for the next one.
+  ask.offered.clear();
+  ask.digest.clear();
+  ask.belief = Belief::kOpen;
   // Asked again when the time allowed for this one is over, so that a full disk is no busy loop.
-  if (run.ask && run.ask->step == step) {
-    run.ask->offered.clear();
-    run.ask->deadline = now_ + kRetryPause;
-  }
+  ask.deadline = now_ + kRetryPause;
   return Take();
 }
 

@@ -259,20 +259,36 @@ StatusOr<Engine::News> Engine::WaitForNews(const std::string& job, size_t seen,
 
 // ---- Checkpoints -------------------------------------------------------------------------------
 
+namespace {
+
+Status NotWanted(const std::string& checkpoint) {
+  return FailedPrecondition(checkpoint + " is not wanted any more");
+}
+
+std::string CheckpointName(const std::string& job, uint32_t step) {
+  return "the checkpoint of job " + job + " at step " + std::to_string(step);
+}
+
+}  // namespace
+
+Status Engine::CheckWanted(const std::string& job, uint32_t step) {
+  const std::lock_guard lock(mutex_);
+  return core_.CheckpointWanted(job, step) ? Status() : NotWanted(CheckpointName(job, step));
+}
+
 Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,
                                const std::function<bool()>& given_up) {
-  const std::string name = "the checkpoint of job " + job + " at step " + std::to_string(step);
-  const auto checkpoint = DecodeCheckpoint(bytes, name);
-  std::unique_lock lock(mutex_);
-  const auto fail = [&](Status status) {
-    Do(core_.CheckpointFailed(Now(), job, step, status));
-    return status;
-  };
-  if (!checkpoint.ok()) return fail(checkpoint.status());
-  if (checkpoint->step != step) return fail(InvalidArgument(name + " is of another step"));
+  const std::string name = CheckpointName(job, step);
+  HATCHERY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, DecodeCheckpoint(bytes, name));
+  if (checkpoint.step != step) return InvalidArgument(name + " is of another step");
   const Sha256Hash hash = Sha256Of(bytes);
   const std::string sha256(hash.begin(), hash.end());
-  Do(core_.CheckpointOffered(Now(), job, step, DigestToBytes(checkpoint->digest), sha256));
+  std::unique_lock lock(mutex_);
+  const auto fail = [&](Status status) {
+    Do(core_.CheckpointFailed(Now(), job, step, sha256, status));
+    return status;
+  };
+  Do(core_.CheckpointOffered(Now(), job, step, DigestToBytes(checkpoint.digest), sha256));
   Core::Belief belief;
   while ((belief = core_.CheckpointBelief(job, step, sha256)) == Core::Belief::kOpen &&
          !stopping_) {
@@ -280,13 +296,12 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
     news_.wait_for(lock, kTick);
   }
   if (stopping_) return Unavailable("the coordinator is shutting down");
-  if (belief == Core::Belief::kNotWanted)
-    return FailedPrecondition(name + " is not wanted any more");
+  if (belief == Core::Belief::kNotWanted) return NotWanted(name);
   if (belief == Core::Belief::kRefuted)
     return fail(DataLoss(name + " is not what the others, or a replay of the journal, say it is"));
   const uint32_t keep = core_.Job(job)->job().checkpoints_kept();
   lock.unlock();
-  MeasureWeights(job, *checkpoint);  // before the older one may be removed
+  MeasureWeights(job, checkpoint);  // before the older one may be removed
   const Status stored = store_->Run(job).StoreCheckpoint(step, bytes, keep);
   lock.lock();
   if (!stored.ok()) return fail(stored);

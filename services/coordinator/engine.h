@@ -103,6 +103,8 @@ class Engine {
   };
   StatusOr<News> WaitForNews(const std::string& job, size_t seen, v1::JobState::State state);
 
+  // OK if a checkpoint of that step is waited for and none was offered yet.
+  Status CheckWanted(const std::string& job, uint32_t step);
   // An encoded checkpoint that a worker offers. Waits until a second worker or the referee confirms
   // it, or until `given_up`, then stores it.
   Status OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,

@@ -29,7 +29,8 @@ Status TakeHistory(const JobStore& store, JobHistory history, RecoveredJob& job)
   }
   if (history.closing) {
     HATCHERY_ASSIGN_OR_RETURN(const auto newest, store.Run(record.id).NewestSound());
-    record.final_checkpoint = newest && newest->checkpoint.step == record.job.steps();
+    record.final_checkpoint = newest && newest->checkpoint.step == record.job.steps() &&
+                              newest->checkpoint.digest == history.closing->digest;
   }
   // A closed job without a sound final checkpoint has to be given one by a worker, and a finished
   // one that has lost its closing record or that file is made whole again.

@@ -168,7 +168,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   v1::WorkerMessage incoming_;
 
   std::mutex mutex_;
-  std::deque<Queued> queue_;  // the front is being written if writing_
+  std::deque<Queued> queue_;               // the front is being written if writing_
   size_t queued_bytes_ = 0, largest_ = 0;  // of all messages so far
   bool writing_ = false, closing_ = false, finished_ = false;
   Status reason_;
@@ -254,6 +254,9 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
   const uint64_t most = MostCheckpointBytes(Model(*spec));
   std::string bytes;
   do {
+    // Only what was asked for is held in memory.
+    if (const Status wanted = engine_.CheckWanted(job_id, step); !wanted.ok())
+      return ToGrpc(wanted);
     if (bytes.size() + part.data().size() > most)
       return {grpc::StatusCode::INVALID_ARGUMENT,
               "more bytes than a checkpoint of job " + job_id + " has"};

@@ -515,6 +515,36 @@ TEST(CoreTest, AForgedCheckpointIsNotBelieved) {
   EXPECT_THAT(world.checkpoints["a"], ElementsAre(6));
 }
 
+TEST(CoreTest, WhatWasThoughtOfOneUploadDoesNotHoldForTheNext) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  for (const char* id : {"x", "y"}) world.Join(id);
+  const auto belief = [&](const std::string& file) {
+    return world.core.CheckpointBelief("a", 3, file);
+  };
+  const std::string right = FakeWorld::FileHash(FakeWorld::DigestAt(3));
+  // Until an offer is believed; it is being stored from then on.
+  for (int i = 0; i < 20000 && belief(right) != Core::Belief::kBelieved; ++i) {
+    world.now += 10;
+    bool any = world.Work("x");
+    any |= world.Work("y");
+    world.Sync();
+    if (!any) world.Do(world.core.Tick(world.now));
+  }
+  ASSERT_EQ(belief(right), Core::Belief::kBelieved);
+  EXPECT_FALSE(world.core.CheckpointWanted("a", 3));
+  // What nobody waits for fails unheard, and throws nothing out.
+  world.Do(world.core.CheckpointFailed(world.now, "a", 3, "garbage", InvalidArgument("garbage")));
+  EXPECT_EQ(belief(right), Core::Belief::kBelieved);
+  EXPECT_FALSE(world.Has("checkpoint_failed"));
+  // The disk is full: the next file that somebody offers is judged by itself.
+  world.Do(world.core.CheckpointFailed(world.now, "a", 3, right, ResourceExhausted("full")));
+  EXPECT_TRUE(world.Has("checkpoint_failed"));
+  EXPECT_TRUE(world.core.CheckpointWanted("a", 3));
+  world.Do(world.core.CheckpointOffered(world.now, "a", 3, std::string(16, 'z'), "forged"));
+  EXPECT_EQ(belief("forged"), Core::Belief::kRefuted);
+}
+
 TEST(CoreTest, AWrongInitialDigestIsQuarantined) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(2));

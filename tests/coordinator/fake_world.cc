@@ -164,7 +164,7 @@ void FakeWorld::Judge() {
         Do(core.CheckpointStored(now, offer.job, offer.step));
         break;
       case Core::Belief::kRefuted:
-        Do(core.CheckpointFailed(now, offer.job, offer.step, DataLoss("refuted")));
+        Do(core.CheckpointFailed(now, offer.job, offer.step, offer.sha256, DataLoss("refuted")));
         break;
       case Core::Belief::kNotWanted:
         break;

@@ -2,6 +2,7 @@
 //
 // Peers that mean harm or have gone wrong, over raw gRPC against the real coordinator: it lives, it
 // answers with a status, and an honest worker's job ends with the right digest meanwhile.
+#include <atomic>
 #include <thread>
 
 #include "services/common/sha256.h"
@@ -44,6 +45,37 @@ void ExpectStatus(const grpc::Status& status, StatusCode code, const std::string
   EXPECT_EQ(status.error_code(), code) << status.error_message();
   EXPECT_NE(status.error_message().find(what), std::string::npos) << status.error_message();
   EXPECT_LE(status.error_message().size(), 1024u);
+}
+
+// Bytes that nobody asked for are neither kept nor told of.
+TEST_F(Hostile, UninvitedCheckpoints) {
+  Process coordinator = StartCoordinator();
+  const std::string job = Submit("job.yaml");
+  const auto upload = [&](const std::string& job_id, uint32_t step) {
+    grpc::ClientContext context;
+    v1::UploadCheckpointResponse response;
+    const auto writer = Workers()->UploadCheckpoint(&context, &response);
+    v1::UploadCheckpointRequest part;
+    part.set_job_id(job_id);
+    part.set_step(step);
+    part.set_data(std::string(1 << 20, 'x'));
+    for (int i = 0; i < 8 && writer->Write(part); ++i) continue;
+    writer->WritesDone();
+    return writer->Finish();
+  };
+  for (int i = 0; i < 20; ++i)
+    ExpectStatus(upload(job, 15), StatusCode::FAILED_PRECONDITION, "is not wanted");
+  ExpectStatus(upload("none", 15), StatusCode::NOT_FOUND, "none");
+  std::atomic<bool> stop = false;
+  std::thread flood([&] {
+    while (!stop)
+      for (const uint32_t step : {15, 30, 45, 60}) upload(job, step);
+  });
+  ExpectUnharmed(coordinator, job);
+  stop = true;
+  flood.join();
+  const Finished events = Client({"events", job, "--coordinator", Address()});
+  EXPECT_EQ(events.out.find("checkpoint_failed"), std::string::npos) << events.out;
 }
 
 TEST_F(Hostile, Hellos) {

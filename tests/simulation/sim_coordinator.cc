@@ -116,8 +116,7 @@ StatusOr<std::vector<v1::Commit>> SimCoordinator::FetchCommits(const std::string
 
 void SimCoordinator::Offer(const std::string& job, uint32_t step, std::string bytes) {
   const auto checkpoint = DecodeCheckpoint(bytes, "an offered checkpoint");
-  if (!checkpoint.ok() || checkpoint->step != step)
-    return Do(core_->CheckpointFailed(Clock(), job, step, InvalidArgument("malformed")));
+  if (!checkpoint.ok() || checkpoint->step != step) return;
   const Sha256Hash hash = Sha256Of(bytes);
   offers_.push_back({job, step, std::move(bytes), {hash.begin(), hash.end()}});
   Do(core_->CheckpointOffered(Clock(), job, step, DigestToBytes(checkpoint->digest),
@@ -133,15 +132,17 @@ void SimCoordinator::JudgeOffers() {
     if (belief == Core::Belief::kOpen) {
       offers_.push_back(std::move(offer));
     } else if (belief == Core::Belief::kRefuted) {
-      Do(core_->CheckpointFailed(Clock(), offer.job, offer.step, DataLoss("refuted")));
+      Do(core_->CheckpointFailed(Clock(), offer.job, offer.step, offer.sha256,
+                                 DataLoss("refuted")));
     } else if (belief == Core::Belief::kBelieved) {
       const auto checkpoint = DecodeCheckpoint(offer.bytes, "believed");
       if (checkpoint->weights != world_.lab.truth()[offer.step]->bytes)
         world_.Fail("a wrong checkpoint of step " + std::to_string(offer.step) + " was believed");
       const uint32_t keep = core_->Job(offer.job)->job().checkpoints_kept();
       const Status stored = store_->Run(offer.job).StoreCheckpoint(offer.step, offer.bytes, keep);
-      Do(stored.ok() ? core_->CheckpointStored(Clock(), offer.job, offer.step)
-                     : core_->CheckpointFailed(Clock(), offer.job, offer.step, stored));
+      Do(stored.ok()
+             ? core_->CheckpointStored(Clock(), offer.job, offer.step)
+             : core_->CheckpointFailed(Clock(), offer.job, offer.step, offer.sha256, stored));
     }
   }
 }
