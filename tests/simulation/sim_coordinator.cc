@@ -41,7 +41,8 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
     }
     const std::string journal = process->store_->Run(id).journal_path();
     if (const auto file = world.disk.OpenRead(journal);
-        !world.lied && file.ok() && *(*file)->Size() > world.disk.DurableBytes(journal).size())
+        !world.lied && !job->record.damaged && file.ok() &&
+        *(*file)->Size() > world.disk.DurableBytes(journal).size())
       world.Fail("job " + id + " was recovered from what is not durable");
     world.Trace("recovered job " + id + " at step " + std::to_string(job->record.step) +
                 (job->record.reason.empty() ? "" : ": " + job->record.reason));
