@@ -99,7 +99,7 @@ TEST_F(Honesty, AnAuditOfAFinishedRunFindsWhatWasLied) {
   const Finished little =
       Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "0.0001%"});
   EXPECT_EQ(little.code, 0) << little.err;
-  EXPECT_NE(little.out.find(" 1 training figures"), std::string::npos) << little.out;
+  EXPECT_NE(little.out.find(" 1 training figure "), std::string::npos) << little.out;
   WriteFile("other.bin", "not the data");
   EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("other.bin")}).code, 1);
   EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "0"}).code, 1);
