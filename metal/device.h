@@ -38,7 +38,8 @@ struct DeviceInfo {
   uint32_t threadgroup_bytes = 0;  // memory of a threadgroup
 };
 
-// Memory that the processor and the GPU share. The processor touches it only between Runs.
+// Memory that the processor and the GPU share. The processor touches it only between Runs, but for
+// the word that asks a Run to stop, which parts of it not yet begun may or may not see in time.
 class Buffer {
  public:
   virtual ~Buffer() = default;

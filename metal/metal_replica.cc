@@ -78,6 +78,9 @@ class MetalReplica : public Replica {
   Dispatch EvaluatePart(const apple::EvaluateArguments& args, Buffer* bytes,
                         uint32_t first_sequence) const;
 
+  // Of `tokens`, in one part of an evaluation of so many members.
+  uint32_t TokensAtOnce(uint32_t members, uint32_t tokens) const;
+
   // New weights of the tensors that overlap [offset, offset + size), in next_.
   Status ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size);
   Status AppendUpdate(const std::vector<apple::UpdateTile>& tiles, bool matrices,
@@ -92,7 +95,8 @@ class MetalReplica : public Replica {
   const MetalOptions options_;
   const std::unique_ptr<apple::Device> device_;
   bool far_ = false;
-  uint32_t groups_ = 0;  // of a dispatch at most
+  uint32_t groups_ = 0;    // of a dispatch at most
+  uint64_t products_ = 0;  // multiply-adds of a member's token
   uint32_t step_ = 0;
   uint64_t train_bytes_ = 0, held_out_bytes_ = 0;
 
@@ -123,6 +127,8 @@ Status MetalReplica::Open(DataView data) {
   const uint64_t all = Ceil(std::max(spec_.population, spec_.held_out_streams), apple::kTile);
   groups_ = static_cast<uint32_t>(std::clamp<uint64_t>(options_.bytes / group_bytes, 1,
                                                        std::min<uint64_t>(options_.groups, all)));
+  for (const Tensor& tensor : model_.tensors())
+    if (tensor.kind == TensorKind::kMatrix) products_ += tensor.elements();
   HATCHERY_RETURN_IF_ERROR(CheckProducts());
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
@@ -224,6 +230,13 @@ Dispatch MetalReplica::EvaluatePart(const apple::EvaluateArguments& args, Buffer
           apple::PaddedTo(far_ ? shape_.DotBytes() : shape_.NearBytes(), 16)};
 }
 
+// A threadgroup takes as long alone as beside as many others as fill the GPU.
+uint32_t MetalReplica::TokensAtOnce(uint32_t members, uint32_t tokens) const {
+  constexpr uint32_t kFull = 1024;  // members: 32 threadgroups, for GPUs of 10 cores and more
+  const uint64_t token = std::max(apple::PaddedTo(members, apple::kTile), kFull) * products_;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(options_.work / token, 1, tokens));
+}
+
 Status MetalReplica::Feed(apple::EvaluateArguments args, uint32_t count, uint32_t tokens,
                           Buffer* bytes, std::stop_token stop) {
   if (stop.stop_requested()) return Cancelled("evaluation stopped on request");
@@ -240,16 +253,13 @@ Status MetalReplica::Feed(apple::EvaluateArguments args, uint32_t count, uint32_
       args.first_pair = whole.first_pair + first / 2;
     else
       args.begin = whole.begin + first * whole.stride;
-    Batch batch;
-    if (args.perturbed != 0) batch.push_back(DrawNoise(args));
-    const auto at_once =
-        static_cast<uint32_t>(std::clamp<uint64_t>(options_.tokens / args.count, 1, tokens));
+    if (args.perturbed != 0) batches.push_back({DrawNoise(args)});
+    const uint32_t at_once = TokensAtOnce(args.count, tokens);
     for (args.first_token = 0; args.first_token < tokens; args.first_token = args.end_token) {
       args.end_token = std::min(tokens, args.first_token + at_once);
       args.fresh = whole.fresh != 0 && args.first_token == 0;
-      batch.push_back(EvaluatePart(args, bytes, first));
+      batches.push_back({EvaluatePart(args, bytes, first)});
     }
-    batches.push_back(std::move(batch));
   }
   std::atomic_ref<uint32_t> stopped(*stop_->as<uint32_t>());
   stopped = 0;

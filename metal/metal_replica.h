@@ -12,9 +12,10 @@ namespace hatchery {
 struct MetalOptions {
   // Threadgroups of 32 members that one dispatch has at most.
   uint32_t groups = 256;
-  // Tokens, over all members, of one dispatch: a part of a second, since the system ends programs
-  // that keep a GPU for many, and a request to stop is heard between dispatches.
-  uint64_t tokens = 1 << 18;
+  // Multiply-adds of one part of an evaluation, a command buffer of its own: half a second on the
+  // slowest GPU of docs/performance.md (M4: half of 4.2 TFLOP/s). The system ends a command buffer
+  // that keeps a GPU for seconds, and a request to stop is heard between parts.
+  uint64_t work = uint64_t{1} << 39;
   // Memory for noise and activations of one dispatch.
   uint64_t bytes = uint64_t{256} << 20;
   // Multiply-adds of one dispatch of an update.

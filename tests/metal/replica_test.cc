@@ -160,6 +160,14 @@ TEST_P(Metal, BothFitnessRulesOverSeveralSteps) {
   }
 }
 
+// MetalOptions::work of so many tokens of up to 1,024 members.
+uint64_t PartOf(const JobSpec& spec, uint32_t tokens) {
+  uint64_t products = 0;
+  for (const Tensor& tensor : Model(spec).tensors())
+    if (tensor.kind == TensorKind::kMatrix) products += tensor.elements();
+  return tokens * 1024 * products;
+}
+
 // However an evaluation is cut into dispatches, and however an update.
 TEST_P(Metal, CutsDoNotShow) {
   Case c{SmallSpec()};
@@ -169,10 +177,10 @@ TEST_P(Metal, CutsDoNotShow) {
   c.spec.group_size = 2;
   c.spec.window = 5;
   c.spec.burn_in = 2;
-  for (const uint32_t tokens : {1u, 96u, 200u}) {
+  for (const uint32_t tokens : {1u, 2u, 3u}) {
     MetalOptions options;
-    options.groups = tokens == 96 ? 2 : 1;
-    options.tokens = tokens;
+    options.groups = tokens == 2 ? 2 : 1;
+    options.work = PartOf(c.spec, tokens);
     options.update_work = 3 * 64 * 64 * 50;
     SCOPED_TRACE(testing::Message() << "tokens " << tokens);
     ExpectSame(c, 1, options);
@@ -310,7 +318,7 @@ TEST(MetalOnFibers, TheOrderOfThreadsDoesNotShow) {
       c.spec.population = 40;
       MetalOptions options;
       options.far = far;
-      options.tokens = 64;
+      options.work = PartOf(c.spec, 2);
       DeviceSettings settings;
       settings.seed = seed;
       SCOPED_TRACE(testing::Message() << "seed " << seed << " far " << far);
@@ -352,7 +360,7 @@ TEST(MetalOnFibers, AStopTokenCancels) {
   spec.window = 3000;
   const auto train = RandomText(4000, 1), held_out = RandomText(90, 2);
   MetalOptions options;
-  options.tokens = 1;  // a dispatch a token
+  options.work = 1;  // a part a token
   auto replica = OnShim(spec, {train, held_out}, options);
   ASSERT_TRUE(replica.ok());
   std::stop_source stop;
@@ -365,7 +373,43 @@ TEST(MetalOnFibers, AStopTokenCancels) {
             StatusCode::kCancelled);
   EXPECT_EQ((*replica)->Validate(0, 3, stop.get_token()).status().code(), StatusCode::kCancelled);
   // And the replica is as good as before.
-  EXPECT_TRUE((*replica)->Validate(0, 3, {}).ok());
+  const auto fresh = OnShim(spec, {train, held_out}, {});
+  EXPECT_TRUE(*(*replica)->Validate(0, 3, {}) == *(*fresh)->Validate(0, 3, {}));
+}
+
+TEST(MetalOnFibers, HeldOutStreamsOfSeveralGroups) {
+  JobSpec spec = SmallSpec();
+  spec.held_out_streams = 70;
+  const auto held_out = RandomText(400, 2);
+  MetalOptions options;
+  options.groups = 1;  // of 32 streams
+  const auto cut = OnShim(spec, {{}, held_out}, options), whole = OnShim(spec, {{}, held_out}, {});
+  ASSERT_TRUE(cut.ok() && whole.ok());
+  for (const uint32_t begin : {0u, 33u})
+    EXPECT_TRUE(*(*cut)->Validate(begin, 70, {}) == *(*whole)->Validate(begin, 70, {})) << begin;
+}
+
+// No command buffer is longer than the cut says, however few members share it.
+TEST(MetalOnFibers, NoPartIsLongerThanTheCut) {
+  JobSpec spec = SmallSpec();
+  spec.population = 80;
+  spec.group_size = 2;
+  spec.window = 40;
+  const auto train = RandomText(400, 1), held_out = RandomText(120, 2);
+  for (const uint32_t tokens : {1u, 7u, 1000u}) {
+    MetalOptions options;
+    options.work = PartOf(spec, tokens);
+    shim::Counts counts;
+    auto replica = OnShim(spec, {train, held_out}, options, {}, &counts);
+    ASSERT_TRUE(replica.ok());
+    std::vector<int32_t> scores(spec.population);
+    ASSERT_TRUE((*replica)->Evaluate({0, spec.pairs()}, {}, scores).ok());
+    EXPECT_EQ(counts.longest, 1024u * std::min(tokens, spec.burn_in + spec.window));
+    counts.longest = 0;
+    ASSERT_TRUE((*replica)->Validate(0, 1, {}).ok());  // one stream fills no GPU
+    EXPECT_EQ(counts.longest, 1024u * std::min(tokens, 120 / spec.held_out_streams - 1));
+    EXPECT_GE(counts.batches, 2u);
+  }
 }
 
 TEST(MetalOnFibers, AGpuThatRoundsIsRefused) {

@@ -30,6 +30,20 @@ class ShimBuffer : public apple::Buffer {
   std::byte* bytes_;
 };
 
+// As a GPU's time goes: fewer members than fill it take as long.
+uint64_t MemberTokens(const apple::Batch& batch) {
+  uint64_t tokens = 0;
+  for (const apple::Dispatch& dispatch : batch) {
+    if (dispatch.kernel != apple::Kernel::kEvaluateNear &&
+        dispatch.kernel != apple::Kernel::kEvaluateFar)
+      continue;
+    apple::EvaluateArguments args;
+    std::memcpy(&args, dispatch.arguments.data(), sizeof args);
+    tokens += std::max<uint64_t>(args.count, 1024) * (args.end_token - args.first_token);
+  }
+  return tokens;
+}
+
 class ShimDevice : public apple::Device {
  public:
   ShimDevice(const DeviceSettings& settings, Counts* counts)
@@ -55,6 +69,7 @@ class ShimDevice : public apple::Device {
     if (counts_) ++counts_->waits;
     for (const apple::Batch& batch : batches) {
       if (counts_) ++counts_->batches;
+      if (counts_) counts_->longest = std::max(counts_->longest, MemberTokens(batch));
       for (const apple::Dispatch& dispatch : batch) HATCHERY_RETURN_IF_ERROR(RunOne(dispatch));
     }
     return {};

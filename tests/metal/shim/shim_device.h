@@ -19,6 +19,7 @@ struct DeviceSettings {
 // What a device was asked to do.
 struct Counts {
   uint64_t waits = 0, batches = 0, dispatches = 0, allocations = 0;
+  uint64_t longest = 0;  // member tokens that a batch evaluated, of 1,024 members at least
 };
 
 // `counts`, if given, outlives the device.
