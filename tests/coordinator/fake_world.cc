@@ -289,4 +289,24 @@ bool FakeWorld::Has(const std::string& kind) const {
                      [&](const v1::Event& event) { return event.kind() == kind; });
 }
 
+void RunToStep(FakeWorld& world, const std::string& job, uint32_t step) {
+  for (int i = 0; i < 5000 && world.core.Job(job)->step() < step; ++i) world.RunToEnd(10, 1);
+  ASSERT_GE(world.core.Job(job)->step(), step);
+}
+
+void StartJob(FakeWorld& world, uint32_t steps, const std::vector<std::string>& workers,
+              uint32_t step) {
+  world.Submit("a", FakeWorld::MakeJob(steps));
+  for (const std::string& id : workers) world.Join(id);
+  RunToStep(world, "a", step);
+}
+
+std::vector<CommitRecord> Honest(uint32_t steps) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(steps));
+  world.Join("w");
+  world.RunToEnd();
+  return world.commits["a"];
+}
+
 }  // namespace hatchery::coordinator

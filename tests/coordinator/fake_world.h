@@ -84,4 +84,12 @@ class FakeWorld {
   std::map<std::string, uint32_t> strikes;  // as the core said
 };
 
+// Runs until the job is at `step`.
+void RunToStep(FakeWorld& world, const std::string& job, uint32_t step);
+// Job "a" of so many steps, taken up by these workers, at `step`.
+void StartJob(FakeWorld& world, uint32_t steps, const std::vector<std::string>& workers,
+              uint32_t step);
+// The commits that honest workers come to.
+std::vector<CommitRecord> Honest(uint32_t steps);
+
 }  // namespace hatchery::coordinator

@@ -1,0 +1,190 @@
+// Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+//
+// Workers that compute wrongly or lie: votes for digests, the referee, audits.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "services/common/job.h"
+#include "tests/coordinator/fake_world.h"
+
+namespace hatchery::coordinator {
+namespace {
+
+using testing::HasSubstr;
+using State = v1::JobState;
+
+TEST(CoreTest, AMinorityDigestIsQuarantined) {
+  FakeWorld world;
+  StartJob(world, 6, {"x", "y", "z"}, 2);
+  world.workers["z"].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("digest_disputed"));
+  EXPECT_TRUE(world.Has("quarantined"));
+  EXPECT_FALSE(world.Has("referee_asked"));
+  EXPECT_EQ(world.workers["z"].reloads, 1u);
+  EXPECT_EQ(world.commits["a"], Honest(6));
+}
+
+TEST(CoreTest, TheRefereeDecidesBetweenTwo) {
+  for (const bool reverse : {false, true}) {  // whoever reports first
+    FakeWorld world;
+    world.reverse = reverse;
+    StartJob(world, 6, {"x", "y"}, 2);
+    world.workers["x"].wrong_from = 3;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    EXPECT_TRUE(world.Has("referee_said"));
+    EXPECT_EQ(world.workers["x"].reloads, 1u);
+    EXPECT_EQ(world.workers["y"].reloads, 0u);
+    EXPECT_EQ(world.commits["a"], Honest(6));
+  }
+}
+
+TEST(CoreTest, TheSecondTimeItIsSentAwayAndStaysAway) {
+  FakeWorld world;
+  StartJob(world, 9, {"x", "y", "z"}, 2);
+  world.workers["z"].wrong_from = 3;
+  RunToStep(world, "a", 5);
+  EXPECT_FALSE(world.workers["z"].closed);
+  world.workers["z"].wrong_from = 6;
+  world.RunToEnd();
+  EXPECT_TRUE(world.workers["z"].closed);
+  EXPECT_EQ(world.workers["z"].close_status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(world.Has("expelled"));
+  EXPECT_EQ(world.commits["a"], Honest(9));
+  world.Join("z");
+  EXPECT_TRUE(world.workers["z"].closed);
+}
+
+TEST(CoreTest, WhatANameDidIsRememberedOverARestart) {
+  CoreOptions options;
+  options.strikes = {{"y", 1}, {"z", 2}};
+  FakeWorld world(options);
+  world.Join("z");
+  EXPECT_TRUE(world.workers["z"].closed);
+  EXPECT_THAT(world.workers["z"].close_status.message(), HasSubstr("--name"));
+  StartJob(world, 6, {"w", "x", "y"}, 2);
+  world.workers["y"].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_TRUE(world.workers["y"].closed) << "the second time";
+  EXPECT_EQ(world.strikes["y"], 2u);
+  EXPECT_EQ(world.commits["a"], Honest(6));
+}
+
+TEST(CoreTest, AWorkerWhoseMemoryChangesIsFoundEvenAlone) {
+  FakeWorld world;
+  StartJob(world, 6, {"x"}, 3);
+  for (int i = 0; i < 100 && !(world.workers["x"].step == 3 && world.workers["x"].inbox.empty());
+       ++i)
+    world.Work("x");
+  world.workers["x"].wrong_from = 3;  // it has voted for step 3 before
+  world.SayReady("x", world.workers["x"]);
+  world.RunToEnd();
+  EXPECT_TRUE(world.Has("quarantined"));
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"], Honest(6));
+}
+
+TEST(CoreTest, NoCommitBeforeTwoAgree) {
+  FakeWorld world;
+  StartJob(world, 6, {"x", "y"}, 2);
+  world.workers["y"].stuck = true;  // it says nothing any more
+  world.RunToEnd(10, 100);
+  EXPECT_LE(world.core.Job("a")->step(), 3u) << "y may have voted for step 2, not for step 3";
+  world.RunToEnd(10, 1000);
+  EXPECT_TRUE(world.Has("worker_lags"));
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+}
+
+TEST(CoreTest, ALoneWorkersWrongCommitIsFoundWhenASecondComes) {
+  FakeWorld world;
+  StartJob(world, 9, {"x"}, 1);
+  world.workers["x"].wrong_from = 2;  // wrong before it votes
+  RunToStep(world, "a", 3);
+  v1::WorkerMessage message;  // y cannot follow the journal
+  world.Join("y");
+  world.Work("y");
+  world.Work("y");
+  v1::Failure& failure = *message.mutable_failure();
+  failure.set_job_id("a");
+  failure.set_step(2);
+  failure.set_digest(FakeWorld::DigestAt(2));
+  world.Say("y", message);
+  world.Judge();
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
+}
+
+TEST(CoreTest, WithoutARefereeATieEndsInAPause) {
+  CoreOptions options;
+  options.referee = false;
+  FakeWorld world(options);
+  StartJob(world, 6, {"x", "y"}, 2);
+  world.workers["x"].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  EXPECT_LE(world.commits["a"].size(), 3u);
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("referee"));
+}
+
+TEST(CoreTest, AnAuditFindsALiarWhoeverItIs) {
+  for (const char* liar : {"x", "y"}) {
+    CoreOptions options;
+    options.audit_share = 1;
+    FakeWorld world(options);
+    StartJob(world, 9, {"x", "y"}, 2);
+    world.workers[liar].lies_from = 3;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    EXPECT_TRUE(world.Has("shard_disputed"));
+    EXPECT_TRUE(world.Has("quarantined"));
+    EXPECT_TRUE(world.workers[liar].closed) << "it lied again";
+    EXPECT_EQ(world.commits["a"], Honest(9));
+    EXPECT_GT(world.core.Job("a")->shards_audited(), 0u);
+  }
+}
+
+TEST(CoreTest, AnAuditFindsALiarAboutHeldOutSums) {
+  for (const char* liar : {"x", "y"}) {
+    CoreOptions options;
+    options.audit_share = 1;
+    FakeWorld world(options);
+    StartJob(world, 9, {"x", "y"}, 1);
+    world.workers[liar].lies_from = 2;
+    world.workers[liar].lies_of_held_out = true;
+    world.RunToEnd();
+    EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+    EXPECT_TRUE(world.Has("shard_disputed"));
+    EXPECT_TRUE(world.Has("quarantined"));
+    EXPECT_TRUE(world.workers[liar].closed) << "it lied again";
+    EXPECT_EQ(world.commits["a"], Honest(9));
+    ASSERT_TRUE(world.closings["a"].held_out.has_value());
+    EXPECT_EQ(world.closings["a"].held_out->score, -10'000);
+  }
+}
+
+TEST(CoreTest, AuditsNeitherBlockALoneWorkerNorWaitForAStuckOne) {
+  CoreOptions options;
+  options.audit_share = 1;
+  FakeWorld world(options);
+  StartJob(world, 4, {"x", "y"}, 1);
+  world.workers["y"].stuck = true;
+  world.RunToEnd(100, 20000);
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("audit_skipped"));
+  EXPECT_EQ(world.commits["a"], Honest(4));
+}
+
+TEST(CoreTest, AWrongInitialDigestIsQuarantined) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(2));
+  world.Join("x");
+  world.workers["x"].wrong_from = 0;
+  world.RunToEnd();
+  EXPECT_TRUE(world.Has("quarantined"));
+  EXPECT_EQ(world.workers["x"].reloads, 1u);
+}
+
+}  // namespace
+}  // namespace hatchery::coordinator
