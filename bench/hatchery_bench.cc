@@ -115,11 +115,7 @@ double MeasureUnperturbed(std::span<const uint8_t> text, uint32_t streams, const
 
 // Operations of int8 products that one token costs.
 double OperationsPerToken() {
-  double weights = 0;
-  const Model model{JobSpec()};
-  for (const Tensor& t : model.tensors())
-    if (t.kind == TensorKind::kMatrix) weights += static_cast<double>(t.elements());
-  return 2 * weights;
+  return 2 * static_cast<double>(Model(JobSpec()).matrix_parameters());
 }
 
 // One line of what bounds the device; `value` is absent where it could not be measured.

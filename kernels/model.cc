@@ -40,6 +40,7 @@ uint32_t Model::Add(std::string name, TensorKind kind, uint32_t rows, uint32_t c
   tensors_.push_back(Tensor{std::move(name), kind, id, rows, columns, bytes_});
   const uint64_t elements = tensors_.back().elements();
   parameters_ += elements;
+  if (kind == TensorKind::kMatrix) matrix_parameters_ += elements;
   bytes_ += (elements + 7) / 8 * 8;
   return id;
 }

@@ -51,6 +51,8 @@ class Model {
 
   uint64_t bytes() const { return bytes_; }            // of a replica, padding included
   uint64_t parameters() const { return parameters_; }  // weights, padding excluded
+  // Of these, the matrices': as many multiplications and additions are a token's products.
+  uint64_t matrix_parameters() const { return matrix_parameters_; }
 
  private:
   uint32_t Add(std::string name, TensorKind kind, uint32_t rows, uint32_t columns);
@@ -61,6 +63,7 @@ class Model {
   uint32_t head_ = 0;
   uint64_t bytes_ = 0;
   uint64_t parameters_ = 0;
+  uint64_t matrix_parameters_ = 0;
 };
 
 // The weights of step 0: matrices and embedding by the normal table, gains 16, biases 0, padding 0.

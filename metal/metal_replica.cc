@@ -95,8 +95,7 @@ class MetalReplica : public Replica {
   const MetalOptions options_;
   const std::unique_ptr<apple::Device> device_;
   bool far_ = false;
-  uint32_t groups_ = 0;    // of a dispatch at most
-  uint64_t products_ = 0;  // multiply-adds of a member's token
+  uint32_t groups_ = 0;  // of a dispatch at most
   uint32_t step_ = 0;
   uint64_t train_bytes_ = 0, held_out_bytes_ = 0;
 
@@ -127,8 +126,6 @@ Status MetalReplica::Open(DataView data) {
   const uint64_t all = Ceil(std::max(spec_.population, spec_.held_out_streams), apple::kTile);
   groups_ = static_cast<uint32_t>(std::clamp<uint64_t>(options_.bytes / group_bytes, 1,
                                                        std::min<uint64_t>(options_.groups, all)));
-  for (const Tensor& tensor : model_.tensors())
-    if (tensor.kind == TensorKind::kMatrix) products_ += tensor.elements();
   HATCHERY_RETURN_IF_ERROR(CheckProducts());
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
@@ -233,7 +230,8 @@ Dispatch MetalReplica::EvaluatePart(const apple::EvaluateArguments& args, Buffer
 // A threadgroup takes as long alone as beside as many others as fill the GPU.
 uint32_t MetalReplica::TokensAtOnce(uint32_t members, uint32_t tokens) const {
   constexpr uint32_t kFull = 1024;  // members: 32 threadgroups, for GPUs of 10 cores and more
-  const uint64_t token = std::max(apple::PaddedTo(members, apple::kTile), kFull) * products_;
+  const uint64_t token =
+      std::max(apple::PaddedTo(members, apple::kTile), kFull) * model_.matrix_parameters();
   return static_cast<uint32_t>(std::clamp<uint64_t>(options_.work / token, 1, tokens));
 }
 

@@ -25,7 +25,7 @@ struct Options {
 
 // What the job costs, before anything runs.
 struct Costs {
-  uint64_t replica_bytes, parameters, matrix_parameters = 0;
+  uint64_t replica_bytes, parameters;
   CpuMemory cpu_memory;
   uint64_t tokens_per_step;
   double operations_per_token, evaluation_operations, update_operations;
@@ -67,23 +67,19 @@ Costs CostsOf(const v1::Job& job, const JobSpec& spec, const Model& model) {
   c.parameters = model.parameters();
   c.cpu_memory = CpuMemoryOf(spec, 0);
   uint64_t factor_elements = 0;  // of one rank of A and B, all matrices
-  for (const Tensor& t : model.tensors()) {
-    if (t.kind == TensorKind::kMatrix) {
-      c.matrix_parameters += t.elements();
-      factor_elements += t.rows + t.columns;
-    }
-  }
+  for (const Tensor& t : model.tensors())
+    if (t.kind == TensorKind::kMatrix) factor_elements += t.rows + t.columns;
+  const auto matrix_parameters = static_cast<double>(model.matrix_parameters());
   c.tokens_per_step = TokensPerStep(job);
   // A multiplication and an addition a matrix weight.
-  c.operations_per_token = 2.0 * static_cast<double>(c.matrix_parameters);
+  c.operations_per_token = 2.0 * matrix_parameters;
   // And one of each for a member's B . x and A times it.
   const double perturbation = 2.0 * static_cast<double>(factor_elements) * spec.rank;
   c.evaluation_operations = (c.operations_per_token + perturbation) * spec.population *
                             (uint64_t{spec.window} + spec.burn_in);
   // Of a pair, one of each a rank and matrix weight, and for every other parameter.
-  const double others = static_cast<double>(c.parameters - c.matrix_parameters);
-  c.update_operations =
-      2.0 * (static_cast<double>(c.matrix_parameters) * spec.rank + others) * spec.pairs();
+  const double others = static_cast<double>(c.parameters) - matrix_parameters;
+  c.update_operations = 2.0 * (matrix_parameters * spec.rank + others) * spec.pairs();
   CountJournal(job, spec, c);
   return c;
 }

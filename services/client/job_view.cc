@@ -79,8 +79,7 @@ void AddTable(std::vector<std::string>& lines, const std::vector<Column>& column
     lines.push_back(std::move(line));
   if (!cut) return;
   Row rest(size.columns, style);
-  rest.Add("and " + Counted(all - cells.size(), (std::string("more ") + what).c_str()),
-           Color::kDim);
+  rest.Add("and " + Counted(all - cells.size(), std::string("more ") + what), Color::kDim);
   lines.push_back(rest.text());
 }
 

@@ -32,7 +32,7 @@ class TokenPlugin : public grpc::MetadataCredentialsPlugin {
 
 // Names the option whose file `error` is about. Not a check of the option itself: newer CLI11
 // ignores a variable of the environment that fails one, and would go on without TLS or token.
-Status About(const std::string& option, const Status& error) {
+Status OfOption(const std::string& option, const Status& error) {
   return Status(error.code(), option + ": " + error.message());
 }
 
@@ -43,7 +43,7 @@ StatusOr<std::optional<std::string>> TokenOf(const ConnectionOptions& options) {
     return std::optional<std::string>(token);
   }
   StatusOr<std::vector<std::string>> tokens = ReadTokens(options.token_file);
-  if (!tokens.ok()) return About("--token-file", tokens.status());
+  if (!tokens.ok()) return OfOption("--token-file", tokens.status());
   if (tokens->size() != 1)
     return InvalidArgument(options.token_file + " holds " + std::to_string(tokens->size()) +
                            " tokens; the file of a worker or client holds its own one");
@@ -54,13 +54,13 @@ StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(
     const ConnectionOptions& options) {
   grpc::SslCredentialsOptions tls;
   StatusOr<std::string> roots = ReadCertificates(options.tls_ca);
-  if (!roots.ok()) return About("--tls-ca", roots.status());
+  if (!roots.ok()) return OfOption("--tls-ca", roots.status());
   tls.pem_root_certs = std::move(*roots);
   if (options.tls_cert.empty() != options.tls_key.empty())
     return InvalidArgument("--tls-cert and --tls-key go together; one of them is missing");
   if (!options.tls_cert.empty()) {
     StatusOr<KeyPair> pair = ReadKeyPair(options.tls_cert, options.tls_key);
-    if (!pair.ok()) return About("--tls-cert, --tls-key", pair.status());
+    if (!pair.ok()) return OfOption("--tls-cert, --tls-key", pair.status());
     tls.pem_cert_chain = std::move(pair->certificates);
     tls.pem_private_key = std::move(pair->key);
   }

@@ -96,15 +96,9 @@ class PosixAppendFile : public AppendFile {
     const FileDescriptor fd(
         ::open(path_.c_str(), O_WRONLY | O_CLOEXEC));  // O_APPEND knows no offset
     if (fd.get() < 0) return FileError("open", path_, errno);
-    while (!bytes.empty()) {
-      const ssize_t put =
-          ::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return FileError("write", path_, errno);
-      offset += static_cast<uint64_t>(put);
-      bytes.remove_prefix(static_cast<size_t>(put));
-    }
-    return {};
+    if (::lseek(fd.get(), static_cast<off_t>(offset), SEEK_SET) < 0)
+      return FileError("write", path_, errno);
+    return WriteAll(fd.get(), bytes, path_);
   }
 
  private:

@@ -1,7 +1,8 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include "services/common/journal.h"
+
 #include <deque>
 
-#include "services/common/journal.h"
 #include "services/common/journal_format.h"
 
 namespace hatchery {

@@ -10,8 +10,6 @@
 namespace hatchery {
 namespace {
 
-std::string Commits(uint32_t n) { return Counted(n, "commit"); }
-
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
@@ -81,7 +79,7 @@ Status RunCheck::CheckJournal() {
 }
 
 std::string RunCheck::DescribeJournal() const {
-  std::string text = Commits(scan_->commits());
+  std::string text = Counted(scan_->commits(), "commit");
   text += scan_->closing ? ", finished with digest " + FormatDigest(scan_->closing->digest)
                          : ", not finished";
   return text + (proven_ ? ", every digest proven by replay" : "");
@@ -139,15 +137,17 @@ Status RunCheck::CheckRecords() {
 
 Status RunCheck::CutOrReport(const std::string& cause, uint64_t offset, uint32_t commits) {
   if (!options_->repair) {
-    Add(State::kDamaged, cause + "; " + Commits(commits) + " before it are whole", offset, commits);
+    Add(State::kDamaged, cause + "; " + Counted(commits, "commit") + " before it are whole", offset,
+        commits);
     return {};
   }
   HATCHERY_ASSIGN_OR_RETURN(const std::string kept,
                             CutJournal(*disk_, run_->journal_path(), offset));
   HATCHERY_ASSIGN_OR_RETURN(scan_, ScanJournal(*disk_, run_->journal_path()));
   Add(State::kRepaired,
-      cause + "; cut to " + Commits(commits) + ", what followed is kept in " + NameOf(kept), offset,
-      commits);
+      cause + "; cut to " + Counted(commits, "commit") + ", what followed is kept in " +
+          NameOf(kept),
+      offset, commits);
   return {};
 }
 
@@ -186,7 +186,7 @@ Status RunCheck::Prove() {
 // A journal cut between two records looks whole; whoever heard of its commits knows better.
 void RunCheck::CheckAnnounced() {
   if (scan_->commits() >= options_->known_steps) return;
-  const std::string cause = "it has " + Commits(scan_->commits()) +
+  const std::string cause = "it has " + Counted(scan_->commits(), "commit") +
                             ", but the catalogue knows of " + std::to_string(options_->known_steps);
   if (options_->repair)
     Add(State::kRepaired,

@@ -107,11 +107,11 @@ struct Finding {
 struct CoreOptions {
   v1::Job known_answer_task;
   std::string known_answer_data;
-  std::string known_answer_digest;          // 16 bytes; empty: workers are not tested
-  uint32_t heartbeat_seconds = 5;           // a worker silent for six of them is dropped
-  double audit_share = 0;                   // of the shards, [0, 1]
-  uint32_t audit_seed = 0;                  // which ones; must not be known to workers
-  bool referee = true;                      // the shell can replay
+  std::string known_answer_digest;  // 16 bytes; empty: workers are not tested
+  uint32_t heartbeat_seconds = 5;   // a worker silent for six of them is dropped
+  double audit_share = 0;           // of the shards, [0, 1]
+  uint32_t audit_seed = 0;          // which ones; must not be known to workers
+  bool referee = true;              // the shell can replay
   std::map<std::string, uint32_t> strikes;  // what the shell remembers of Struck
 };
 

@@ -168,7 +168,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   v1::WorkerMessage incoming_;
 
   std::mutex mutex_;
-  std::deque<Queued> queue_;               // the front is being written if writing_
+  std::deque<Queued> queue_;  // the front is being written if writing_
   size_t queued_bytes_ = 0, largest_ = 0;  // of all messages so far
   bool writing_ = false, closing_ = false, finished_ = false;
   Status reason_;

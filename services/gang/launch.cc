@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "services/common/counted.h"
+
 namespace hatchery {
 namespace {
 
@@ -36,8 +38,7 @@ StatusOr<BackendOptions> BackendOfRank(const BackendOptions& options, const Loca
   }
   if (place.rank >= devices.size())
     return InvalidArgument(place.host + " has " + std::to_string(place.ranks) + " ranks for " +
-                           std::to_string(devices.size()) + " CUDA device" +
-                           (devices.size() == 1 ? "" : "s") +
+                           Counted(devices.size(), "CUDA device") +
                            "; start one rank a device, or use --backend cpu");
   own.name = "cuda";
   own.devices = std::to_string(devices[place.rank]);

@@ -162,10 +162,7 @@ TEST_P(Metal, BothFitnessRulesOverSeveralSteps) {
 
 // MetalOptions::work of so many tokens of up to 1,024 members.
 uint64_t PartOf(const JobSpec& spec, uint32_t tokens) {
-  uint64_t products = 0;
-  for (const Tensor& tensor : Model(spec).tensors())
-    if (tensor.kind == TensorKind::kMatrix) products += tensor.elements();
-  return tokens * 1024 * products;
+  return tokens * 1024 * Model(spec).matrix_parameters();
 }
 
 // However an evaluation is cut into dispatches, and however an update.
