@@ -148,17 +148,22 @@ class PosixDirectoryLock : public DirectoryLock {
 class PosixDiskImpl : public Disk {
  public:
   StatusOr<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    // A pipe in a file's place must not keep us waiting for its other end.
+    const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return FileError("open", path, errno);
     return std::unique_ptr<AppendFile>(std::make_unique<PosixAppendFile>(fd, path));
   }
 
   StatusOr<std::unique_ptr<ReadFile>> OpenRead(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return FileError("open", path, errno);
     auto file = std::make_unique<PosixReadFile>(fd, path);
     struct stat info;
-    if (::fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) return FileError("read", path, EISDIR);
+    if (::fstat(fd, &info) != 0) return FileError("read", path, errno);
+    if (S_ISDIR(info.st_mode)) return FileError("read", path, EISDIR);
+    if (!S_ISREG(info.st_mode))
+      return FailedPrecondition("cannot read " + path +
+                                ": it is not a regular file; give the path of a file");
     return std::unique_ptr<ReadFile>(std::move(file));
   }
 

@@ -88,6 +88,8 @@ class JournalReader {
   JournalReader(std::string path, std::unique_ptr<ReadFile> file)
       : path_(std::move(path)), file_(std::move(file)) {}
   Status ReadHeader();
+  // Whether the file has nothing but zeros in [begin, end).
+  StatusOr<bool> ZerosFrom(uint64_t begin, uint64_t end);
   // The payload of the record at offset_, checked; advances.
   StatusOr<Outcome> ReadRaw(uint32_t& type, std::string& payload);
   Status Accept(const JournalRecord& record, uint64_t at);
@@ -147,6 +149,7 @@ class JournalWriter {
   Sha256Hash chain_{};
   uint64_t end_ = 0;
   uint64_t torn_bytes_ = 0;
+  size_t unsynced_ = 0;  // records appended since the last sync
   uint32_t next_step_ = 0;
   bool closed_ = false;
   Status broken_;

@@ -1,4 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "kernels/core/version.h"
 #include "services/common/bytes.h"
 #include "services/common/crc32c.h"
@@ -63,6 +65,15 @@ StatusOr<JournalReader::Outcome> JournalReader::Torn(uint64_t bytes) {
   return Outcome::kTornTail;
 }
 
+StatusOr<bool> JournalReader::ZerosFrom(uint64_t begin, uint64_t end) {
+  constexpr uint64_t kPiece = 64 << 10;  // the rest may be a whole journal: not all at once
+  for (uint64_t at = begin; at < end; at += kPiece) {
+    HATCHERY_ASSIGN_OR_RETURN(const std::string piece, file_->Read(at, std::min(kPiece, end - at)));
+    if (piece.find_first_not_of('\0') != std::string::npos) return false;
+  }
+  return true;
+}
+
 StatusOr<JournalReader::Outcome> JournalReader::ReadRaw(uint32_t& type, std::string& payload) {
   HATCHERY_ASSIGN_OR_RETURN(const uint64_t size, file_->Size());
   const uint64_t left = size < offset_ ? 0 : size - offset_;
@@ -77,8 +88,8 @@ StatusOr<JournalReader::Outcome> JournalReader::ReadRaw(uint32_t& type, std::str
   const uint32_t payload_crc = in.Number<uint32_t>(), head_crc = in.Number<uint32_t>();
   if (Crc32c(std::string_view(head).substr(0, kHeadBytes - 4)) != head_crc) {
     // After a power cut a file system may leave zeros where the last write should be.
-    HATCHERY_ASSIGN_OR_RETURN(const std::string rest, file_->Read(offset_, left));
-    if (rest.find_first_not_of('\0') == std::string::npos) return Torn(left);
+    HATCHERY_ASSIGN_OR_RETURN(const bool zeros, ZerosFrom(offset_, size));
+    if (zeros) return Torn(left);
     return Corrupt(offset_, "its head has the wrong CRC");
   }
   if (length > kMaxPayload) return Corrupt(offset_, "its length is impossible");

@@ -1,8 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
-#include "services/common/journal.h"
-
 #include <deque>
 
+#include "services/common/journal.h"
 #include "services/common/journal_format.h"
 
 namespace hatchery {
@@ -11,7 +10,7 @@ using namespace journal_format;  // NOLINT: the format is ours to write
 
 namespace {
 
-// No writer appends more records before it syncs: a note, a commit, another note, the closing.
+// No journal has more of them: what a dead writer may have left, and its reader must see to.
 constexpr size_t kUnsyncedRecords = 4;
 
 // Makes the bytes [from, end) of a journal durable. Its writer may have died before its sync, or
@@ -101,6 +100,7 @@ Status JournalWriter::Append(const ClosingRecord& record) {
 Status JournalWriter::AppendRecord(uint32_t type, const std::string& payload) {
   if (!broken_.ok()) return broken_;
   if (closed_) return FailedPrecondition(path_ + " is closed; nothing can follow");
+  if (unsynced_ == kUnsyncedRecords) HATCHERY_RETURN_IF_ERROR(Sync());
   Sha256Hash chain = chain_;
   const std::string record = Frame(type, payload, chain);
   const Status appended = file_->Append(record);
@@ -111,6 +111,7 @@ Status JournalWriter::AppendRecord(uint32_t type, const std::string& payload) {
   }
   chain_ = chain;
   end_ += record.size();
+  ++unsynced_;
   return {};
 }
 
@@ -118,6 +119,7 @@ Status JournalWriter::Sync() {
   if (!broken_.ok()) return broken_;
   // After a failed sync nobody knows what reached the disk; opening the file anew sees to it.
   broken_ = file_->Sync();
+  if (broken_.ok()) unsynced_ = 0;
   return broken_;
 }
 

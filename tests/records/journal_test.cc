@@ -2,10 +2,12 @@
 #include "services/common/journal.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
 #include "kernels/core/trits.h"
+#include "tests/records/faulty_disk.h"
 #include "tests/records/small_job.h"
 #include "tests/records/temporary_directory.h"
 
@@ -158,7 +160,8 @@ TEST(Journal, GoesOnAfterATornTail) {
   const TemporaryDirectory directory;
   const Sample sample = WriteSample(directory / "whole");
   const std::string path = directory / "torn";
-  for (const std::string& tail : {sample.bytes.substr(sample.ends[2], 50), std::string(70, '\0')}) {
+  for (const std::string& tail : {sample.bytes.substr(sample.ends[2], 50), std::string(70, '\0'),
+                                  std::string(300'000, '\0')}) {
     WriteFile(path, sample.bytes.substr(0, sample.ends[2]) + tail);
     EXPECT_EQ(JournalWriter::OpenForAppend(PosixDisk(), path, JournalWriter::TornTail::kRefuse)
                   .status()
@@ -180,6 +183,23 @@ TEST(Journal, GoesOnAfterATornTail) {
     ASSERT_TRUE((*writer)->Sync().ok());
     EXPECT_EQ(*ReadWholeFile(PosixDisk(), path), sample.bytes);
   }
+}
+
+TEST(Journal, ZerosWithSomethingBehindThemAreDamage) {
+  const TemporaryDirectory directory;
+  const Sample sample = WriteSample(directory / "whole");
+  const std::string path = directory / "damaged";
+  WriteFile(path, sample.bytes.substr(0, sample.ends[2]) + std::string(300'000, '\0') + "x");
+  EXPECT_EQ(ReadAll(path).status.code(), StatusCode::kDataLoss);
+}
+
+// It would wait for its other end.
+TEST(Journal, APipeInItsPlaceIsRefused) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_NE(ReadAll(path).status.message().find("not a regular file"), std::string::npos);
+  EXPECT_FALSE(PosixDisk().OpenAppend(path).ok());
 }
 
 TEST(Journal, RefusesWhatCannotFollow) {
@@ -209,31 +229,6 @@ TEST(Journal, AGrowingFileIsReadFurther) {
   EXPECT_EQ(*(*reader)->Next(record), Outcome::kEnd);
 }
 
-// This machine's disk, but for the files that are appended to.
-struct OwnDisk : Disk {
-  StatusOr<std::unique_ptr<ReadFile>> OpenRead(const std::string& path) override {
-    return PosixDisk().OpenRead(path);
-  }
-  Status WriteAtomically(const std::string& path, std::string_view bytes) override {
-    return PosixDisk().WriteAtomically(path, bytes);
-  }
-  Status Rename(const std::string& a, const std::string& b) override {
-    return PosixDisk().Rename(a, b);
-  }
-  Status Remove(const std::string& path) override { return PosixDisk().Remove(path); }
-  StatusOr<std::vector<std::string>> List(const std::string& path) override {
-    return PosixDisk().List(path);
-  }
-  bool Exists(const std::string& path) override { return PosixDisk().Exists(path); }
-  Status CreateDirectory(const std::string& path) override {
-    return PosixDisk().CreateDirectory(path);
-  }
-  StatusOr<std::unique_ptr<DirectoryLock>> Lock(const std::string& path,
-                                                const std::string& who) override {
-    return PosixDisk().Lock(path, who);
-  }
-};
-
 // Files on a disk that has `room` bytes left.
 struct FullDiskFile : AppendFile {
   FullDiskFile(std::unique_ptr<AppendFile> file, uint64_t& left)
@@ -261,45 +256,6 @@ struct FullDisk : OwnDisk {
   }
 };
 
-// A disk that keeps the end of a file from its syncs, as Linux does after one that failed.
-struct Cache {
-  uint64_t size = 0, durable = 0, forgotten = 0;  // bytes; those below `forgotten` are not written
-  bool fails = false;                             // the next sync
-};
-struct ForgetfulFile : AppendFile {
-  ForgetfulFile(std::unique_ptr<AppendFile> own, Cache& own_cache)
-      : file(std::move(own)), cache(own_cache) {}
-  Status Append(std::string_view bytes) override {
-    cache.size += bytes.size();
-    return file->Append(bytes);
-  }
-  Status Sync() override {
-    if (std::exchange(cache.fails, false)) {
-      cache.forgotten = cache.size;
-      return InternalError("input/output error");
-    }
-    if (cache.forgotten <= cache.durable) cache.durable = cache.size;
-    return {};
-  }
-  Status Truncate(uint64_t size) override {
-    cache.size = size;
-    return file->Truncate(size);
-  }
-  Status Rewrite(uint64_t offset, std::string_view bytes) override {
-    cache.forgotten = std::min(cache.forgotten, offset);
-    return file->Rewrite(offset, bytes);
-  }
-  std::unique_ptr<AppendFile> file;
-  Cache& cache;
-};
-struct ForgetfulDisk : OwnDisk {
-  Cache cache;
-  StatusOr<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {
-    HATCHERY_ASSIGN_OR_RETURN(auto file, PosixDisk().OpenAppend(path));
-    return std::unique_ptr<AppendFile>(std::make_unique<ForgetfulFile>(std::move(file), cache));
-  }
-};
-
 // A journal with one durable commit and one that is not.
 class Unsynced : public testing::Test {
  protected:
@@ -311,14 +267,14 @@ class Unsynced : public testing::Test {
     ASSERT_TRUE((*writer)->Append(MakeCommit(1, false)).ok());
     writer_ = std::move(*writer);
   }
-  void ExpectDurableOnceOpened() {
+  void ExpectDurableOnceOpened(uint32_t commits = 2) {
     writer_.reset();
     ASSERT_LT(disk_.cache.durable, disk_.cache.size);
     const std::string before = ReadFileBytes();
     const auto writer =
         JournalWriter::OpenForAppend(disk_, path_, JournalWriter::TornTail::kRefuse);
     ASSERT_TRUE(writer.ok()) << writer.status().message();
-    EXPECT_EQ((*writer)->next_step(), 2u);
+    EXPECT_EQ((*writer)->next_step(), commits);
     EXPECT_EQ(disk_.cache.durable, disk_.cache.size);
     EXPECT_EQ(ReadFileBytes(), before);
   }
@@ -331,6 +287,15 @@ class Unsynced : public testing::Test {
 };
 
 TEST_F(Unsynced, WhatADeadWriterLeftIsDurableOnceOpened) { ExpectDurableOnceOpened(); }
+
+// However seldom its user does.
+TEST_F(Unsynced, AWriterSyncsBeforeMoreIsUnsyncedThanIsSeenTo) {
+  disk_.cache.fails = true;
+  uint32_t commits = 2;
+  while (commits < 20 && writer_->Append(MakeCommit(commits, false)).ok()) ++commits;
+  EXPECT_FALSE(writer_->Sync().ok());
+  ExpectDurableOnceOpened(commits);
+}
 
 TEST_F(Unsynced, SoIsWhatAFailedSyncForgot) {
   disk_.cache.fails = true;

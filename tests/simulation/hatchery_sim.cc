@@ -134,6 +134,7 @@ struct Options {
 Bug BugOf(const std::string& name) {
   if (name == "lost-sync") return Bug::kLostSync;
   if (name == "lost-name") return Bug::kLostName;
+  if (name == "lost-rewrite") return Bug::kLostRewrite;
   if (name == "early-announce") return Bug::kEarlyAnnounce;
   return Bug::kNone;
 }
@@ -173,8 +174,8 @@ int Main(int argc, char** argv) {
                  "one a processor)")
       ->check(WholeNumber(1, 1024));
   app.add_option("--bug", options.bug,
-                 "make a mistake on purpose: lost-sync, lost-name or early-announce")
-      ->check(CLI::IsMember({"none", "lost-sync", "lost-name", "early-announce"}));
+                 "make a mistake on purpose: lost-sync, lost-name, lost-rewrite or early-announce")
+      ->check(CLI::IsMember({"none", "lost-sync", "lost-name", "lost-rewrite", "early-announce"}));
   app.failure_message(OneLineError);
   CLI11_PARSE(app, argc, argv);
   unsigned long long first = options.seed, last = options.seed;  // NOLINT: sscanf's

@@ -43,7 +43,7 @@ class SimDisk::Appender : public AppendFile {
   Status Rewrite(uint64_t offset, std::string_view bytes) override {
     if (disk_.failing && disk_.random_.OneIn(2)) return InternalError("cannot write " + path_);
     if (file_->bytes.substr(offset, bytes.size()) != bytes) return InternalError("other bytes");
-    file_->forgotten = std::min<size_t>(file_->forgotten, offset);
+    if (!disk_.rewrites_lost) file_->forgotten = std::min<size_t>(file_->forgotten, offset);
     return {};
   }
 

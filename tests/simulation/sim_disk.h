@@ -25,6 +25,7 @@ class SimDisk : public Disk {
   bool full = false;     // nothing more can be written: a prefix is, then kResourceExhausted
   bool failing = false;  // whatever is written or synced fails one time in two, a read in twenty
   bool lying = false;    // syncs, of files and of directories, say OK and do nothing
+  bool rewrites_lost = false;   // what a failed sync forgot is not written once more
   bool names_unsynced = false;  // a new directory is not synced into its parent
   // Unsynced bytes survive as a prefix of any length, its last byte perhaps garbled. So do, in each
   // directory on its own, the creations, renames and removals since its last sync.
@@ -50,8 +51,8 @@ class SimDisk : public Disk {
   struct File {
     std::string bytes;
     std::string durable;
-    // What is below, but not durable, is written by no sync: one failed, and the system believes that
-    // it was written.
+    // What is below, but not durable, is written by no sync: one failed, and the system believes
+    // that it was written.
     size_t forgotten = 0;
   };
   using FilePtr = std::shared_ptr<File>;

@@ -52,6 +52,7 @@ void World::Fail(const std::string& what) {
 Outcome World::Run() {
   disk.lying = bug == Bug::kLostSync;
   disk.names_unsynced = bug == Bug::kLostName;
+  disk.rewrites_lost = bug == Bug::kLostRewrite;
   StartCoordinator();
   for (uint32_t i = 0; i < plan.workers; ++i)
     After(plan.joins[i], [this, i] { workers_[i]->Start(); });

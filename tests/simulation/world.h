@@ -22,11 +22,11 @@ namespace hatchery::simulation {
 
 // Mistakes in the shell, made on purpose: the simulation must find them. Those in the core are in
 // CMakeLists.txt.
-enum class Bug { kNone, kLostSync, kLostName, kEarlyAnnounce };
+enum class Bug { kNone, kLostSync, kLostName, kLostRewrite, kEarlyAnnounce };
 
 struct Outcome {
-  std::string failure;     // empty: all is well
-  int64_t milliseconds = 0;  // simulated
+  std::string failure;                   // empty: all is well
+  int64_t milliseconds = 0;              // simulated
   std::map<std::string, uint64_t> seen;  // events of the coordinator, by kind
 };
 
@@ -111,7 +111,7 @@ class World {
   std::ostream* trace_;
   Outcome outcome_;
   bool finished_ = false;
-  int64_t paused_until_ = 0;  // by a client
+  int64_t paused_until_ = 0;                // by a client
   std::vector<int64_t> cut_to_, cut_from_;  // until when, by worker
   std::vector<StreamPtr> streams_;          // newest, by worker
   std::vector<std::unique_ptr<SimWorker>> workers_;
