@@ -4,7 +4,6 @@
 #include <sqlite3.h>
 
 #include <algorithm>
-#include <functional>
 
 namespace hatchery::coordinator {
 namespace {
@@ -29,7 +28,8 @@ constexpr char kSchema[] =
 
 // Peers cause events: they may not fill the disk. Looked at every so often.
 constexpr int64_t kEventsKept = 500'000;
-constexpr uint32_t kEventsBetweenLooks = 1000;
+constexpr uint32_t kEventsBetweenLooks = 1000, kWorkersBetweenLooks = 1000;
+constexpr int64_t kWorkersKept = 20'000;
 constexpr int64_t kNamesKept = 10'000;
 
 Status ErrorOf(sqlite3* database, const std::string& what) {
@@ -96,7 +96,7 @@ StatusOr<std::unique_ptr<Catalogue>> Catalogue::Open(const std::string& path) {
   const int code = sqlite3_open(path.c_str(), &database);
   std::unique_ptr<Catalogue> catalogue(new Catalogue(database));
   if (code != SQLITE_OK) return ErrorOf(database, "opening " + path);
-  HATCHERY_RETURN_IF_ERROR(catalogue->Execute(kSchema));
+  HATCHERY_RETURN_IF_ERROR(catalogue->Execute(kSchema, "making its tables"));
   return catalogue;
 }
 
@@ -111,9 +111,9 @@ StatusOr<std::unique_ptr<Catalogue>> Catalogue::OpenToRead(const std::string& pa
 
 Catalogue::~Catalogue() { sqlite3_close(database_); }
 
-Status Catalogue::Execute(const char* sql) {
+Status Catalogue::Execute(const char* sql, const char* what) {
   if (sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) == SQLITE_OK) return {};
-  return ErrorOf(database_, "making its tables");
+  return ErrorOf(database_, what);
 }
 
 Status Catalogue::CheckIntegrity() {
@@ -140,6 +140,19 @@ Status Catalogue::CopyTo(const std::string& path) {
   } while (code == SQLITE_BUSY || code == SQLITE_LOCKED);
   sqlite3_backup_finish(backup);
   return code == SQLITE_DONE ? Status() : ErrorOf(copy, "copying to " + path);
+}
+
+// In WAL mode and at NORMAL, what is committed last may be gone after a power cut; at FULL it is
+// synced, and with it all that went before.
+Status Catalogue::Durably(const std::function<Status()>& write) {
+  HATCHERY_RETURN_IF_ERROR(Execute("PRAGMA synchronous = FULL", "before a durable change"));
+  const Status written = write();
+  const Status restored = Execute("PRAGMA synchronous = NORMAL", "after a durable change");
+  return written.ok() ? restored : written;
+}
+
+Status Catalogue::PutJobDurably(const v1::JobState& job) {
+  return Durably([&] { return PutJob(job); });
 }
 
 Status Catalogue::PutJob(const v1::JobState& job) {
@@ -199,6 +212,11 @@ StatusOr<std::vector<v1::Event>> Catalogue::Events(const std::string& job_id, ui
 }
 
 Status Catalogue::PutWorker(const v1::WorkerState& worker) {
+  if (++workers_put_ % kWorkersBetweenLooks == 0) {
+    Statement prune(database_,
+                    "DELETE FROM workers WHERE rowid <= (SELECT max(rowid) FROM workers) - ?1");
+    HATCHERY_RETURN_IF_ERROR(prune.Number(1, kWorkersKept).Run("forgetting old workers"));
+  }
   // A session keeps its place in the order of arrival.
   Statement statement(database_,
                       "INSERT INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id)"
@@ -214,17 +232,19 @@ Status Catalogue::PutWorker(const v1::WorkerState& worker) {
 
 Status Catalogue::PutWorkers(const std::vector<v1::WorkerState>& workers) {
   if (workers.empty()) return {};
-  HATCHERY_RETURN_IF_ERROR(Execute("BEGIN"));
+  HATCHERY_RETURN_IF_ERROR(Execute("BEGIN", "before storing workers"));
   Status status;
   for (const v1::WorkerState& worker : workers)
     if (status.ok() && worker.state() != "connected") status = PutWorker(worker);
-  const Status ended = Execute(status.ok() ? "COMMIT" : "ROLLBACK");
+  const Status ended = Execute(status.ok() ? "COMMIT" : "ROLLBACK", "after storing workers");
   return status.ok() ? ended : status;
 }
 
 Status Catalogue::PutStrikes(const std::string& name, uint32_t count) {
-  Statement put(database_, "INSERT OR REPLACE INTO strikes VALUES (?1, ?2)");
-  HATCHERY_RETURN_IF_ERROR(put.Text(1, name).Number(2, count).Run("storing what " + name + " did"));
+  HATCHERY_RETURN_IF_ERROR(Durably([&] {
+    Statement put(database_, "INSERT OR REPLACE INTO strikes VALUES (?1, ?2)");
+    return put.Text(1, name).Number(2, count).Run("storing what " + name + " did");
+  }));
   Statement prune(database_,
                   "DELETE FROM strikes WHERE rowid <= (SELECT max(rowid) FROM strikes) - ?1");
   return prune.Number(1, kNamesKept).Run("forgetting old names");

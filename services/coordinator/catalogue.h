@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +29,8 @@ class Catalogue {
 
   // Adds the job or replaces what is known of it.
   Status PutJob(const v1::JobState& job);
+  // The same, and on stable storage on return.
+  Status PutJobDurably(const v1::JobState& job);
   // In the order of their submission.
   StatusOr<std::vector<v1::JobState>> Jobs();
 
@@ -40,11 +43,11 @@ class Catalogue {
   Status PutWorker(const v1::WorkerState& worker);
   // The same for many, in one transaction.
   Status PutWorkers(const std::vector<v1::WorkerState>& workers);
-  // How often workers of that name were found wrong; the oldest names of a great many are
+  // How often workers of that name were found wrong, durably; the oldest names of a great many are
   // forgotten.
   Status PutStrikes(const std::string& name, uint32_t count);
   StatusOr<std::map<std::string, uint32_t>> Strikes();
-  // Every session that ever contributed, the newest `most`.
+  // Every session that contributed, the newest `most`; the oldest of a great many are forgotten.
   StatusOr<std::vector<v1::WorkerState>> Workers(uint32_t most);
 
   // kDataLoss, naming the first fault, if the database's own check finds one.
@@ -54,10 +57,13 @@ class Catalogue {
 
  private:
   explicit Catalogue(sqlite3* database) : database_(database) {}
-  Status Execute(const char* sql);
+  // Syncs what `write` commits, and all that was committed before.
+  Status Durably(const std::function<Status()>& write);
+  // `what` is for the error.
+  Status Execute(const char* sql, const char* what);
 
   sqlite3* database_;
-  uint32_t events_added_ = 0;
+  uint32_t events_added_ = 0, workers_put_ = 0;
 };
 
 }  // namespace hatchery::coordinator

@@ -2,7 +2,9 @@
 #include "services/coordinator/client_service.h"
 
 #include <chrono>
+#include <filesystem>
 #include <new>
+#include <set>
 
 #include "kernels/core/version.h"
 #include "kernels/model.h"
@@ -64,6 +66,17 @@ Status InRequest(Status status) {
   return std::move(status).About("job." + field);
 }
 
+// Data files may come from anyone who may submit; what they leave is for the journals.
+Status CheckRoom(const std::string& directory, const Limits& limits) {
+  std::error_code error;
+  const auto space = std::filesystem::space(directory, error);
+  if (error || space.available >= limits.kept_free_bytes) return {};
+  return ResourceExhausted("the coordinator's disk has " + std::to_string(space.available) +
+                           " bytes left, and keeps " + std::to_string(limits.kept_free_bytes) +
+                           " for its journals (--keep-free-bytes); free some space on it")
+      .About("--keep-free-bytes");
+}
+
 // An error in a field of a request.
 grpc::Status Refuse(const std::string& field, const std::string& why) {
   return ToGrpc(InvalidArgument(why).About(field));
@@ -71,6 +84,23 @@ grpc::Status Refuse(const std::string& field, const std::string& why) {
 
 bool IsOver(v1::JobState::State state) {
   return state == v1::JobState::FINISHED || state == v1::JobState::CANCELLED;
+}
+
+// Where the last record ends that was announced: what follows may not be durable yet, and a power
+// cut would take back what a client was given.
+StatusOr<uint64_t> EndOfAnnounced(const std::string& path, const v1::JobState& job,
+                                  Transfer& transfer) {
+  HATCHERY_ASSIGN_OR_RETURN(const auto journal, JournalReader::Open(PosixDisk(), path));
+  const bool closed = !job.latest().digest().empty();
+  uint64_t end = journal->good_end();
+  JournalRecord record;
+  while (journal->next_step() < job.step() || (closed && !journal->closed())) {
+    HATCHERY_ASSIGN_OR_RETURN(const auto outcome, journal->Next(record));
+    if (outcome != JournalReader::Outcome::kRecord) break;
+    end = journal->good_end();
+    transfer.Moved(kChunkBytes);  // our own work, as long as it may take
+  }
+  return end;
 }
 
 grpc::Status Answer(StatusOr<v1::JobState> state, v1::JobState* response) {
@@ -186,16 +216,22 @@ grpc::Status ClientServiceImpl::ListEvents(grpc::ServerContext*,
   return {};
 }
 
-grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext*,
+grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext* context,
                                              const v1::MissingFilesRequest* request,
                                              v1::MissingFilesResponse* response) {
   if (request->sha256_size() > kMaxFilesAsked)
     return Refuse("sha256",
                   "more than " + std::to_string(kMaxFilesAsked) + " files in one question");
-  for (const std::string& sha256 : request->sha256()) {
+  const std::set<std::string> asked(request->sha256().begin(), request->sha256().end());
+  // Opening a file hashes it, so that one that has rotted here is asked for again, and replaced.
+  // That is as much work as sending it.
+  Transfer transfer(bounds_, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
+  transfer.Finish();
+  for (const std::string& sha256 : asked) {
+    if (context->IsCancelled()) return {grpc::StatusCode::CANCELLED, "the client went away"};
     if (!IsSha256Hex(sha256))
       return Refuse("sha256", "a file is named by 64 lower-case hex digits");
-    // Opening it hashes it: a file that has rotted here is asked for again, and replaced.
     if (!engine_.store().files().Open(sha256).ok()) response->add_sha256(sha256);
   }
   return {};
@@ -218,6 +254,8 @@ grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext* context,
   auto incoming = engine_.store().files().Receive();
   if (!incoming.ok()) return ToGrpc(incoming.status());
   do {
+    if (const Status room = CheckRoom(engine_.store().directory(), bounds_.limits); !room.ok())
+      return ToGrpc(room);
     if ((*incoming)->bytes() + part.data().size() > announced)
       return Refuse("data", "more bytes than the announced " + std::to_string(announced));
     if (const Status status = (*incoming)->Append(part.data()); !status.ok()) return ToGrpc(status);
@@ -234,23 +272,14 @@ grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext* context,
   if (!job.ok()) return ToGrpc(job.status());
   Transfer transfer(bounds_, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
-  // Read up to the last whole record: an append may be under way.
   const std::string path = engine_.store().Run(request->job_id()).journal_path();
-  auto journal = JournalReader::Open(PosixDisk(), path);
-  if (!journal.ok()) return ToGrpc(journal.status());
-  JournalRecord record;
-  while (true) {
-    const auto outcome = (*journal)->Next(record);
-    if (!outcome.ok()) return ToGrpc(outcome.status());
-    if (*outcome != JournalReader::Outcome::kRecord) break;
-    transfer.Moved(kChunkBytes);  // our own work, as long as it may take
-  }
+  const auto end = EndOfAnnounced(path, *job, transfer);
+  if (!end.ok()) return ToGrpc(end.status());
   auto file = PosixDisk().OpenRead(path);
   if (!file.ok()) return ToGrpc(file.status());
-  const uint64_t end = (*journal)->good_end();
   v1::Chunk chunk;
-  for (uint64_t at = 0; at < end; at += chunk.data().size()) {
-    auto piece = (*file)->Read(at, std::min<uint64_t>(kChunkBytes, end - at));
+  for (uint64_t at = 0; at < *end; at += chunk.data().size()) {
+    auto piece = (*file)->Read(at, std::min<uint64_t>(kChunkBytes, *end - at));
     if (!piece.ok()) return ToGrpc(piece.status());
     chunk.set_data(std::move(*piece));
     if (!writer->Write(chunk)) break;

@@ -60,7 +60,6 @@ StatusOr<Core::Actions> Core::Resume(int64_t now, const std::string& job) {
         .About("job/" + job);
   run->record.state = v1::JobState::QUEUED;
   run->record.reason.clear();
-  run->load_failures = 0;
   Log(job, "", run->record.step, "resumed", "resumed");
   Changed(*run);
   if (run->pending && !run->appending) EmitAppend(*run);

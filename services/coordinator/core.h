@@ -111,6 +111,7 @@ struct CoreOptions {
   uint32_t heartbeat_seconds = 5;   // a worker silent for six of them is dropped
   double audit_share = 0;           // of the shards, [0, 1]
   uint32_t audit_seed = 0;          // which ones; must not be known to workers
+  std::string ticket_secret;        // tickets of uploads come from it; must not be known either
   bool referee = true;              // the shell can replay
   std::map<std::string, uint32_t> strikes;  // what the shell remembers of Struck
 };
@@ -162,12 +163,14 @@ class Core {
   Actions AppendFailed(int64_t now, const std::string& job, const Status& status);
   Actions RefereeSaid(int64_t now, const std::string& job, uint32_t step,
                       const std::optional<Range>& range, const StatusOr<Finding>& finding);
-  // Whether a worker was asked for the checkpoint of `step` and none was offered yet.
-  bool CheckpointWanted(const std::string& job, uint32_t step) const;
+  // Whether the worker with that ticket was asked for the checkpoint of `step`, and none was
+  // offered yet.
+  bool CheckpointWanted(const std::string& job, uint32_t step, const std::string& ticket) const;
   // An intact checkpoint of `step`, a file with that SHA-256 (32 bytes), was uploaded. Poll
   // CheckpointBelief until it is no longer kOpen.
   Actions CheckpointOffered(int64_t now, const std::string& job, uint32_t step,
-                            const std::string& digest, const std::string& sha256);
+                            const std::string& ticket, const std::string& digest,
+                            const std::string& sha256);
   enum class Belief { kOpen, kBelieved, kRefuted, kNotWanted };
   Belief CheckpointBelief(const std::string& job, uint32_t step, const std::string& sha256) const;
   Actions CheckpointStored(int64_t now, const std::string& job, uint32_t step);
@@ -196,6 +199,7 @@ class Core {
     uint32_t round_pairs = 0;                     // of Ready: anything that a peer may say
     int64_t patience = 1;                         // doubled when a lease expires
     uint32_t failures = 0;                        // in a row
+    uint32_t load_failures = 0;                   // of its job
     int64_t rests_until = 0;                      // after a failure
     int64_t heard = 0;
     bool lagging = false;  // its votes come too late to wait for
@@ -208,6 +212,7 @@ class Core {
   struct CheckpointAsk {
     uint32_t step = 0;
     std::string worker;
+    std::string ticket;             // which that worker alone was given
     int64_t deadline = 0;           // for the upload to come, then for the witness
     std::string witness;            // empty: none, the referee is asked
     std::string offered;            // SHA-256 of the uploaded file,
@@ -239,7 +244,6 @@ class Core {
     bool checkpoint_due = false;
     std::optional<CheckpointAsk> ask;
     size_t asks = 0;
-    uint32_t load_failures = 0;           // since the last worker was ready
     std::map<uint32_t, Settled> digests;  // settled, of the newest steps
     std::vector<AskReferee> inquiries;    // not yet answered
     std::vector<Accusation> accusations;  // waiting for the referee
@@ -272,7 +276,8 @@ class Core {
 
   // core_checkpoints.cc
   void AskCheckpoint(Run& run);
-  void SendCheckpointRequest(const Run& run, const std::string& worker, bool hash_only);
+  // Without a ticket only the file's hash is asked for.
+  void SendCheckpointRequest(const Run& run, const std::string& worker, const std::string& ticket);
   void OnCheckpointHash(const std::string& id, const v1::CheckpointHash& hash);
   // Decides on the offered file as soon as that can be done.
   void JudgeOffer(Run& run);
@@ -287,7 +292,7 @@ class Core {
   void OnReady(const std::string& id, Worker& worker, const v1::Ready& ready);
   void OnResult(const std::string& id, Worker& worker, const v1::Result& result);
   void OnFailure(const std::string& id, Worker& worker, const v1::Failure& failure);
-  void OnLoadFailure(const Worker& worker, Run& run, const v1::Failure& failure);
+  void OnLoadFailure(Worker& worker, Run& run, const v1::Failure& failure);
   // OK if the result is what the lease asked for.
   Status CheckResult(const Run& run, const LeaseState& lease, const v1::Result& result) const;
   void CompareLate(const std::string& id, Run& run, const v1::Result& result);

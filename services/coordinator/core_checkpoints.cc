@@ -3,6 +3,7 @@
 // Checkpoints: who uploads one, who vouches for it, and whether it is believed.
 #include <utility>
 
+#include "services/common/sha256.h"
 #include "services/coordinator/core.h"
 #include "services/coordinator/core_internal.h"
 
@@ -11,6 +12,13 @@ namespace {
 
 // Milliseconds.
 constexpr int64_t kUploadPatience = 120'000, kWitnessPatience = 20'000, kRetryPause = 5'000;
+
+// Uploads are calls of their own: the ticket ties one to the worker that was asked, so that no
+// other can put a file of its own in that one's place.
+std::string TicketOf(const std::string& secret, const std::string& job, size_t ask) {
+  const Sha256Hash hash = Sha256Of(secret + "/" + job + "/" + std::to_string(ask));
+  return {hash.begin(), hash.begin() + 16};
+}
 
 }  // namespace
 
@@ -32,22 +40,26 @@ void Core::AskCheckpoint(Run& run) {
   }
   if (candidates.empty()) return;
   // In turn, so that one whose uploads are refused does not hold up the rest.
+  ask.ticket = TicketOf(options_.ticket_secret, run.record.id, run.asks);
   const size_t first = run.asks++ % candidates.size();
   ask.worker = candidates[first];
   for (size_t i = 1; i < candidates.size() && ask.witness.empty(); ++i) {
     const std::string& other = candidates[(first + i) % candidates.size()];
     if (!workers_.at(other).lagging) ask.witness = other;
   }
-  SendCheckpointRequest(run, ask.worker, false);
-  if (!ask.witness.empty()) SendCheckpointRequest(run, ask.witness, true);
+  SendCheckpointRequest(run, ask.worker, ask.ticket);
+  if (!ask.witness.empty()) SendCheckpointRequest(run, ask.witness, "");
   run.ask = std::move(ask);
 }
 
-void Core::SendCheckpointRequest(const Run& run, const std::string& worker, bool hash_only) {
+void Core::SendCheckpointRequest(const Run& run, const std::string& worker,
+                                 const std::string& ticket) {
   v1::CoordinatorMessage message;
-  message.mutable_checkpoint_request()->set_job_id(run.record.id);
-  message.mutable_checkpoint_request()->set_step(run.record.step);
-  message.mutable_checkpoint_request()->set_hash_only(hash_only);
+  v1::CheckpointRequest& request = *message.mutable_checkpoint_request();
+  request.set_job_id(run.record.id);
+  request.set_step(run.record.step);
+  request.set_hash_only(ticket.empty());
+  request.set_ticket(ticket);
   Say(worker, std::move(message));
 }
 
@@ -68,16 +80,19 @@ void Core::ForgetAsk(Run& run, const std::string& worker) {
   if (run.ask->witness == worker && run.ask->witnessed.empty()) run.ask->witness.clear();
 }
 
-bool Core::CheckpointWanted(const std::string& job, uint32_t step) const {
+bool Core::CheckpointWanted(const std::string& job, uint32_t step,
+                            const std::string& ticket) const {
   const auto at = runs_.find(job);
   if (at == runs_.end() || !at->second.ask) return false;
-  return at->second.ask->step == step && at->second.ask->offered.empty();
+  const CheckpointAsk& ask = *at->second.ask;
+  return ask.step == step && ask.ticket == ticket && ask.offered.empty();
 }
 
 Core::Actions Core::CheckpointOffered(int64_t now, const std::string& job, uint32_t step,
-                                      const std::string& digest, const std::string& sha256) {
+                                      const std::string& ticket, const std::string& digest,
+                                      const std::string& sha256) {
   now_ = now;
-  if (!CheckpointWanted(job, step)) return Take();
+  if (!CheckpointWanted(job, step, ticket)) return Take();
   CheckpointAsk& ask = *runs_.at(job).ask;
   ask.offered = sha256;
   ask.digest = digest;
@@ -140,7 +155,7 @@ Core::Actions Core::CheckpointFailed(int64_t now, const std::string& job, uint32
   const auto at = runs_.find(job);
   if (at == runs_.end() || !at->second.ask) return Take();
   CheckpointAsk& ask = *at->second.ask;
-  // What nobody waits for fails unheard: anyone can upload anything.
+  // What nobody waits for any more fails unheard.
   if (ask.step != step || ask.offered != sha256) return Take();
   Log(job, "", step, "checkpoint_failed", status.message());
   // What was thought of this offer must not hold for the next one.

@@ -78,6 +78,7 @@ void Core::Assign(const std::string& id, Worker& worker, Run& run, bool reload) 
   ReturnLeases(id, worker);
   if (run.work) run.work->votes.Withdraw(id);
   worker.phase = Phase::kLoading;
+  if (worker.job != run.record.id) worker.load_failures = 0;
   worker.job = run.record.id;
   worker.step = 0;
   strength_.reset();

@@ -160,7 +160,7 @@ void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready
   worker.phase = Phase::kReady;
   worker.round_pairs = ready.round_pairs();
   Reported(id, worker, ready.step());
-  run.load_failures = 0;
+  worker.load_failures = 0;
   if (ready.step() == run.record.step)
     Vote(id, run, ready.digest());
   else
@@ -183,11 +183,13 @@ void Core::OnFailure(const std::string& id, Worker& worker, const v1::Failure& f
   ForgetLease(at->second, failure.lease_id());
 }
 
-// A job that nobody can load must not keep the workers from the others for ever.
-void Core::OnLoadFailure(const Worker& worker, Run& run, const v1::Failure& failure) {
-  if (worker.phase != Phase::kLoading || ++run.load_failures < kLoadFailuresAllowed) return;
+// A job that nobody can load must not keep the workers from the others for ever. Each fails for
+// itself: one broken worker, or a liar, does not speak for those who have not tried enough.
+void Core::OnLoadFailure(Worker& worker, Run& run, const v1::Failure& failure) {
+  if (worker.phase != Phase::kLoading) return;
+  ++worker.load_failures;
   for (const auto& [id, other] : workers_)
-    if (Works(other, run)) return;
+    if (other.job == run.record.id && other.load_failures < kLoadFailuresAllowed) return;
   if (run.runnable()) PauseRun(run, "no worker can load it: " + Clean(failure.message()));
 }
 

@@ -50,7 +50,9 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(std::unique_ptr<JobStore> store,
   core.known_answer_digest = std::move(answer.digest);
   core.heartbeat_seconds = options.heartbeat_seconds;
   core.audit_share = options.audit_share;
-  core.audit_seed = std::random_device()();  // no worker can foresee which shards are audited
+  std::random_device random;
+  core.audit_seed = random();  // no worker can foresee which shards are audited
+  for (int i = 0; i < 4; ++i) core.ticket_secret += std::to_string(random()) + ".";
   core.referee = options.referee.has_value();
   HATCHERY_ASSIGN_OR_RETURN(core.strikes, catalogue->Strikes());
   std::unique_ptr<Engine> engine(
@@ -87,12 +89,8 @@ void Engine::Stop() {
 
 Status Engine::RecoverJobs() {
   HATCHERY_ASSIGN_OR_RETURN(const std::vector<v1::JobState> known, catalogue_->Jobs());
-  HATCHERY_ASSIGN_OR_RETURN(const std::vector<std::string> ids, store_->JobIds());
-  for (const std::string& id : ids) {
-    const auto found = std::find_if(known.begin(), known.end(),
-                                    [&](const v1::JobState& job) { return job.job_id() == id; });
-    RecoverJob(id, found == known.end() ? nullptr : &*found);
-  }
+  HATCHERY_ASSIGN_OR_RETURN(const std::vector<FoundJob> found, FindJobs(*store_, known));
+  for (const FoundJob& job : found) RecoverJob(job.id, job.known);
   HATCHERY_ASSIGN_OR_RETURN(const std::vector<v1::WorkerState> workers, catalogue_->Workers(1));
   if (!workers.empty()) {
     const std::string& last = workers.back().worker_id();
@@ -170,7 +168,7 @@ StatusOr<std::string> Engine::Submit(const v1::Job& job, uint32_t most) {
                              "--max-unfinished-jobs")
         .About("--max-unfinished-jobs");
   JobRecord record;
-  HATCHERY_ASSIGN_OR_RETURN(record.id, store_->NewId());
+  HATCHERY_ASSIGN_OR_RETURN(record.id, store_->NewId(Jobs()));
   HATCHERY_ASSIGN_OR_RETURN(const core::Digest digest, store_->Create(record.id, job));
   HATCHERY_ASSIGN_OR_RETURN(record.spec, SpecFromJob(job));
   record.job = job;
@@ -188,7 +186,13 @@ StatusOr<v1::JobState> Engine::Change(StatusOr<Core::Actions> (Core::*change)(in
                                       const std::string& job) {
   std::lock_guard lock(mutex_);
   HATCHERY_ASSIGN_OR_RETURN(Core::Actions actions, (core_.*change)(Now(), job));
+  unstored_.clear();
   Do(std::move(actions));
+  if (const auto failed = unstored_.find(job); failed != unstored_.end())
+    return Status(failed->second.code(), "job " + job +
+                                             " is changed, but a restart of the coordinator would "
+                                             "undo it: " +
+                                             failed->second.message());
   return *core_.Job(job);
 }
 
@@ -271,13 +275,30 @@ std::string CheckpointName(const std::string& job, uint32_t step) {
 
 }  // namespace
 
-Status Engine::CheckWanted(const std::string& job, uint32_t step) {
-  const std::lock_guard lock(mutex_);
-  return core_.CheckpointWanted(job, step) ? Status() : NotWanted(CheckpointName(job, step));
+Status Engine::CheckAgainstJournal(const std::string& job, const Checkpoint& checkpoint) const {
+  std::lock_guard lock(mutex_);
+  const auto state = core_.Job(job);
+  const auto updates = updates_.find(job);
+  if (!state || updates == updates_.end()) return {};
+  // The commit of a step says from which weights it starts; the closing record, where the last led.
+  std::string digest;
+  if (checkpoint.step < state->step() && checkpoint.step < updates->second.size())
+    digest = updates->second[checkpoint.step].digest_before();
+  else if (checkpoint.step == state->job().steps())
+    digest = state->latest().digest();
+  if (digest.empty() || digest == FormatDigest(checkpoint.digest)) return {};
+  return DataLoss(CheckpointName(job, checkpoint.step) + " has digest " +
+                  FormatDigest(checkpoint.digest) + ", not " + digest);
 }
 
-Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,
-                               const std::function<bool()>& given_up) {
+Status Engine::CheckWanted(const std::string& job, uint32_t step, const std::string& ticket) {
+  const std::lock_guard lock(mutex_);
+  return core_.CheckpointWanted(job, step, ticket) ? Status()
+                                                   : NotWanted(CheckpointName(job, step));
+}
+
+Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, const std::string& ticket,
+                               std::string_view bytes, const std::function<bool()>& given_up) {
   const std::string name = CheckpointName(job, step);
   HATCHERY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, DecodeCheckpoint(bytes, name));
   if (checkpoint.step != step) return InvalidArgument(name + " is of another step");
@@ -288,7 +309,8 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
     Do(core_.CheckpointFailed(Now(), job, step, sha256, status));
     return status;
   };
-  Do(core_.CheckpointOffered(Now(), job, step, DigestToBytes(checkpoint.digest), sha256));
+  if (!core_.CheckpointWanted(job, step, ticket)) return NotWanted(name);
+  Do(core_.CheckpointOffered(Now(), job, step, ticket, DigestToBytes(checkpoint.digest), sha256));
   Core::Belief belief;
   while ((belief = core_.CheckpointBelief(job, step, sha256)) == Core::Belief::kOpen &&
          !stopping_) {
@@ -302,7 +324,9 @@ Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, std::strin
   const uint32_t keep = core_.Job(job)->job().checkpoints_kept();
   lock.unlock();
   MeasureWeights(job, checkpoint);  // before the older one may be removed
+  std::unique_lock keeping(keep_mutex_);
   const Status stored = store_->Run(job).StoreCheckpoint(step, bytes, keep);
+  keeping.unlock();
   lock.lock();
   if (!stored.ok()) return fail(stored);
   Do(core_.CheckpointStored(Now(), job, step));
@@ -397,7 +421,11 @@ void Engine::Do(const JobChanged& action) {
       WriteLog(LineOf(action.job, state->latest()));
     updates.push_back(state->latest());
   }
-  Complain(catalogue_->PutJob(*state));
+  // Steps are in the journal, states nowhere else.
+  const Status stored =
+      action.stepped ? catalogue_->PutJob(*state) : catalogue_->PutJobDurably(*state);
+  if (!stored.ok()) unstored_[action.job] = stored;
+  Complain(stored);
   news_.notify_all();
 }
 

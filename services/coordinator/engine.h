@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "services/common/checkpoint.h"
 #include "services/coordinator/catalogue.h"
 #include "services/coordinator/core.h"
 #include "services/coordinator/curve.h"
@@ -103,12 +104,15 @@ class Engine {
   };
   StatusOr<News> WaitForNews(const std::string& job, size_t seen, v1::JobState::State state);
 
-  // OK if a checkpoint of that step is waited for and none was offered yet.
-  Status CheckWanted(const std::string& job, uint32_t step);
-  // An encoded checkpoint that a worker offers. Waits until a second worker or the referee confirms
-  // it, or until `given_up`, then stores it.
-  Status OfferCheckpoint(const std::string& job, uint32_t step, std::string_view bytes,
-                         const std::function<bool()>& given_up);
+  // kDataLoss if the job's journal says that its step has another digest.
+  Status CheckAgainstJournal(const std::string& job, const Checkpoint& checkpoint) const;
+  // OK if a checkpoint of that step is waited for from the worker with that ticket, and none was
+  // offered yet.
+  Status CheckWanted(const std::string& job, uint32_t step, const std::string& ticket);
+  // An encoded checkpoint that the worker with that ticket offers. Waits until a second worker or
+  // the referee confirms it, or until `given_up`, then stores it.
+  Status OfferCheckpoint(const std::string& job, uint32_t step, const std::string& ticket,
+                         std::string_view bytes, const std::function<bool()>& given_up);
   // `listener` hears of every job that has a new checkpoint stored, without locks held. It must
   // return at once and live as long as calls of OfferCheckpoint.
   using CheckpointListener = std::function<void(const std::string& job)>;
@@ -151,6 +155,7 @@ class Engine {
   const std::unique_ptr<JobStore> store_;
 
   std::mutex submit_mutex_;  // one new job at a time; taken before mutex_
+  std::mutex keep_mutex_;    // one checkpoint is stored at a time; never taken with mutex_ held
   mutable std::mutex mutex_;
   std::condition_variable_any news_;   // for those who wait for a job
   std::condition_variable_any work_;   // for the journal thread
@@ -163,7 +168,8 @@ class Engine {
   std::map<std::string, std::vector<v1::JobUpdate>> updates_;
   std::deque<Append> appends_;
   std::deque<AskReferee> questions_;
-  Referee referee_;  // its thread's own
+  Referee referee_;                         // its thread's own
+  std::map<std::string, Status> unstored_;  // jobs that the catalogue did not take just now
   std::deque<v1::Event> unsaved_;
   std::map<std::string, uint64_t> events_;  // counted by kind
   std::map<std::string, WeightFigures> weights_;

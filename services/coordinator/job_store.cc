@@ -13,16 +13,12 @@
 #include "services/coordinator/progress.h"
 
 namespace hatchery::coordinator {
-namespace {
 
-// Ids are counted up: the n-th job submitted here.
-uint64_t NumberOf(const std::string& id) {
+uint64_t JobStore::NumberOf(const std::string& id) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
   return error == std::errc() && end == id.data() + id.size() ? number : 0;
 }
-
-}  // namespace
 
 StatusOr<std::unique_ptr<JobStore>> JobStore::Open(Disk& disk, const std::string& directory,
                                                    Clock clock) {
@@ -44,11 +40,12 @@ StatusOr<std::vector<std::string>> JobStore::JobIds() const {
   return ids;
 }
 
-StatusOr<std::string> JobStore::NewId() const {
+StatusOr<std::string> JobStore::NewId(const std::vector<v1::JobState>& jobs) const {
   HATCHERY_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                             disk_->List(directory_ + "/jobs"));
   uint64_t last = 0;
   for (const std::string& name : names) last = std::max(last, NumberOf(name));
+  for (const v1::JobState& job : jobs) last = std::max(last, NumberOf(job.job_id()));
   return std::to_string(last + 1);
 }
 

@@ -50,10 +50,12 @@ class JobStore {
   std::string catalogue_path() const { return directory_ + "/catalogue.sqlite"; }
   RunDir Run(const std::string& job_id) const { return {*disk_, directory_ + "/jobs/" + job_id}; }
 
+  // Ids are counted up: the n-th job submitted here; 0 if it is no job's id.
+  static uint64_t NumberOf(const std::string& id);
   // Ids of the stored jobs, in the order of their submission.
   StatusOr<std::vector<std::string>> JobIds() const;
-  // An id that no job has had.
-  StatusOr<std::string> NewId() const;
+  // An id that no job has had: neither one of these nor one whose files are here.
+  StatusOr<std::string> NewId(const std::vector<v1::JobState>& jobs) const;
 
   // Creates the job's directory and journal, durably. Computes the initial weights' digest; a job
   // that starts from given weights must name a stored file.

@@ -28,6 +28,8 @@ void AddLimitOptions(CLI::App& app, Limits& limits) {
   add("--max-watchers", limits.watchers, "clients that watch a job at once");
   add("--max-transfers", limits.transfers, "files on their way at once");
   add("--max-upload-bytes", limits.upload_bytes, "largest data file that a client may store");
+  add("--keep-free-bytes", limits.kept_free_bytes,
+      "of the data directory's disk: uploads stop there, so that journals do not");
   add("--max-weight-bytes", limits.weight_bytes, "largest model of a job");
   add("--max-journal-bytes", limits.journal_bytes, "longest journal that a job may come to");
   add("--max-unfinished-jobs", limits.unfinished_jobs, "jobs that wait, run or are paused");

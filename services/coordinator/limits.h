@@ -21,12 +21,13 @@ class App;
 namespace hatchery::coordinator {
 
 struct Limits {
-  uint32_t workers = 4096;                       // sessions at once
-  uint32_t watchers = 128;                       // WatchJob calls at once; a thread each
-  uint32_t transfers = 64;                       // files on their way at once; a thread each
-  uint64_t upload_bytes = uint64_t{64} << 30;    // of one file
-  uint64_t weight_bytes = uint64_t{4} << 30;     // of a job's model
-  uint64_t journal_bytes = uint64_t{256} << 30;  // of a job's journal, when it will be complete
+  uint32_t workers = 4096;                         // sessions at once
+  uint32_t watchers = 128;                         // WatchJob calls at once; a thread each
+  uint32_t transfers = 64;                         // files on their way at once; a thread each
+  uint64_t upload_bytes = uint64_t{64} << 30;      // of one file
+  uint64_t kept_free_bytes = uint64_t{256} << 20;  // of the disk, which journals need
+  uint64_t weight_bytes = uint64_t{4} << 30;       // of a job's model
+  uint64_t journal_bytes = uint64_t{256} << 30;    // of a job's journal, when it will be complete
   uint32_t unfinished_jobs = 1000;
   uint32_t stalled_seconds = 60;  // a peer that neither reads nor sends is cut off
 };

@@ -1,6 +1,9 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/recovery.h"
 
+#include <map>
+#include <utility>
+
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/coordinator/progress.h"
@@ -43,7 +46,36 @@ Status TakeHistory(const JobStore& store, JobHistory history, RecoveredJob& job)
   return {};
 }
 
+// There is no history to take.
+void TakeDamage(const Status& why, const v1::JobState& known, JobRecord& record) {
+  record.damaged = true;
+  record.step = known.step();
+  record.latest = known.latest();
+  const bool gone = why.code() == StatusCode::kNotFound;
+  const bool over =
+      known.state() == v1::JobState::FINISHED || known.state() == v1::JobState::CANCELLED;
+  if (gone && over)  // somebody made room
+    record.reason = "its files are gone: " + why.message();
+  else
+    Pause(record, why.message() +
+                      "; stop the coordinator and run `hatchery fsck --repair` on its data "
+                      "directory, or restore the journal from a backup");
+}
+
 }  // namespace
+
+StatusOr<std::vector<FoundJob>> FindJobs(const JobStore& store,
+                                         const std::vector<v1::JobState>& known) {
+  std::map<uint64_t, FoundJob> jobs;  // by their number
+  HATCHERY_ASSIGN_OR_RETURN(const std::vector<std::string> stored, store.JobIds());
+  for (const std::string& id : stored) jobs[JobStore::NumberOf(id)].id = id;
+  for (const v1::JobState& job : known)
+    if (const uint64_t number = JobStore::NumberOf(job.job_id()); number != 0)
+      jobs[number] = {job.job_id(), &job};
+  std::vector<FoundJob> found;
+  for (auto& [number, job] : jobs) found.push_back(std::move(job));
+  return found;
+}
 
 StatusOr<RecoveredJob> RecoverJob(JobStore& store, const std::string& id,
                                   const v1::JobState* known) {
@@ -69,11 +101,7 @@ StatusOr<RecoveredJob> RecoverJob(JobStore& store, const std::string& id,
   } else if (known == nullptr) {
     return history.status();
   } else {
-    Pause(record, history.status().message() +
-                      "; stop the coordinator and run `hatchery fsck --repair` on its data "
-                      "directory, or restore the journal from a backup");
-    record.damaged = true;
-    record.step = known->step();
+    TakeDamage(history.status(), *known, record);
   }
   HATCHERY_ASSIGN_OR_RETURN(record.spec, SpecFromJob(record.job));
   return job;

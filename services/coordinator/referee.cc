@@ -6,6 +6,7 @@
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/journal_scan.h"
 #include "services/common/replay.h"
 #include "services/common/sha256.h"
 #include "services/coordinator/core_internal.h"
@@ -41,7 +42,12 @@ Status Referee::Reach(const std::string& job, uint32_t step, const std::stop_tok
   bool from_nothing = false;
   if (job_id_ != job || replica_->step() > step) {
     HATCHERY_RETURN_IF_ERROR(Begin(job));
-    HATCHERY_ASSIGN_OR_RETURN(const auto stored, run.NewestSound(step));
+    HATCHERY_ASSIGN_OR_RETURN(const JournalScan scan, ScanJournal(disk_, run.journal_path()));
+    const auto agrees = [&scan](const Checkpoint& checkpoint) -> Status {
+      const auto digest = scan.DigestAt(checkpoint.step);
+      return !digest || *digest == checkpoint.digest ? Status() : DataLoss("of other weights");
+    };
+    HATCHERY_ASSIGN_OR_RETURN(const auto stored, run.NewestSound(step, agrees));
     from_nothing = !stored;
     if (stored)
       HATCHERY_RETURN_IF_ERROR(

@@ -35,8 +35,8 @@ inline void SendInChunks(std::string_view bytes, Transfer& transfer,
   } while (!bytes.empty());
 }
 
-// The newest sound checkpoint at or before a step, and not beyond the journal, which may have been
-// restored from a backup: the same for workers and clients.
+// The newest sound checkpoint at or before a step that agrees with the journal, and is not beyond
+// it: both may have been restored from a backup. The same for workers and clients.
 inline grpc::Status SendCheckpoint(const Engine& engine, Bounds& bounds,
                                    grpc::ServerContext& context,
                                    const v1::FetchCheckpointRequest& request,
@@ -46,7 +46,10 @@ inline grpc::Status SendCheckpoint(const Engine& engine, Bounds& bounds,
   Transfer transfer(bounds, context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
   const RunDir run = engine.store().Run(request.job_id());
-  const auto stored = run.NewestSound(std::min(request.step(), job->step()));
+  const auto stored =
+      run.NewestSound(std::min(request.step(), job->step()), [&](const Checkpoint& checkpoint) {
+        return engine.CheckAgainstJournal(request.job_id(), checkpoint);
+      });
   if (!stored.ok()) return ToGrpc(stored.status());
   if (!*stored)
     return ToGrpc(

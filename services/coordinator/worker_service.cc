@@ -168,7 +168,7 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   v1::WorkerMessage incoming_;
 
   std::mutex mutex_;
-  std::deque<Queued> queue_;  // the front is being written if writing_
+  std::deque<Queued> queue_;               // the front is being written if writing_
   size_t queued_bytes_ = 0, largest_ = 0;  // of all messages so far
   bool writing_ = false, closing_ = false, finished_ = false;
   Status reason_;
@@ -247,6 +247,7 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
   if (!reader->Read(&part)) return {grpc::StatusCode::INVALID_ARGUMENT, "an empty upload"};
   const std::string job_id = part.job_id();
   const uint32_t step = part.step();
+  const std::string ticket = part.ticket();
   const auto job = engine_.Job(job_id);
   if (!job.ok()) return ToGrpc(job.status());
   const auto spec = SpecFromJob(job->job());
@@ -255,7 +256,7 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
   std::string bytes;
   do {
     // Only what was asked for is held in memory.
-    if (const Status wanted = engine_.CheckWanted(job_id, step); !wanted.ok())
+    if (const Status wanted = engine_.CheckWanted(job_id, step, ticket); !wanted.ok())
       return ToGrpc(wanted);
     if (bytes.size() + part.data().size() > most)
       return {grpc::StatusCode::INVALID_ARGUMENT,
@@ -264,8 +265,8 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
     transfer.Received(part.data().size());
   } while (reader->Read(&part));
   transfer.Finish();
-  return ToGrpc(
-      engine_.OfferCheckpoint(job_id, step, bytes, [context] { return context->IsCancelled(); }));
+  return ToGrpc(engine_.OfferCheckpoint(job_id, step, ticket, bytes,
+                                        [context] { return context->IsCancelled(); }));
 }
 
 }  // namespace hatchery::coordinator

@@ -196,7 +196,8 @@ Completed Executor::Do(const Upload& work, std::stop_token) {
   // One upload at a time: a new one waits for the last, so at most one copy is in memory.
   if (upload_.joinable()) upload_.join();
   upload_ = std::jthread([this, work, bytes = std::move(bytes)](std::stop_token stop) {
-    const Status sent = UploadCheckpoint(stub_, work.job_id, work.step, bytes, std::move(stop));
+    const Status sent =
+        UploadCheckpoint(stub_, work.job_id, work.step, work.ticket, bytes, std::move(stop));
     if (!sent.ok()) {
       WriteLog({LevelOfRefusal(sent.code()), "checkpoint_refused",
                 "the coordinator did not take the checkpoint: " + sent.message(), work.job_id,

@@ -410,7 +410,7 @@ bool WorkerSession::Begin(const v1::CheckpointRequest& request) {
                                       ": the replica is at step " + std::to_string(replica_->step));
     return true;
   }
-  Run(Upload{request.job_id(), request.step(), request.hash_only()});
+  Run(Upload{request.job_id(), request.step(), request.hash_only(), request.ticket()});
   return true;
 }
 

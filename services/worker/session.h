@@ -52,6 +52,7 @@ struct Upload {
   std::string job_id;
   uint32_t step;
   bool hash_only = false;
+  std::string ticket;  // of the request
 };
 // Drop the replica and its data.
 struct Close {};

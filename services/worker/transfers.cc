@@ -66,7 +66,7 @@ Status FetchCommits(v1::WorkerService::Stub& stub, const std::string& job_id, ui
 }
 
 Status UploadCheckpoint(v1::WorkerService::Stub& stub, const std::string& job_id, uint32_t step,
-                        const std::string& bytes, std::stop_token stop) {
+                        const std::string& ticket, const std::string& bytes, std::stop_token stop) {
   grpc::ClientContext context;
   const CancelOnStop cancel(std::move(stop), context);
   v1::UploadCheckpointResponse response;
@@ -74,6 +74,7 @@ Status UploadCheckpoint(v1::WorkerService::Stub& stub, const std::string& job_id
   v1::UploadCheckpointRequest request;
   request.set_job_id(job_id);
   request.set_step(step);
+  request.set_ticket(ticket);
   bool sent = true;
   for (size_t at = 0; sent && at < bytes.size(); at += kChunkBytes) {
     request.set_data(bytes.substr(at, kChunkBytes));

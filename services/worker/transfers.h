@@ -25,7 +25,8 @@ StatusOr<std::string> FetchCheckpoint(v1::WorkerService::Stub& stub, const std::
 Status FetchCommits(v1::WorkerService::Stub& stub, const std::string& job_id, uint32_t step,
                     std::stop_token stop, const std::function<Status(const v1::Commit&)>& visit);
 
+// `ticket` came with the request for it.
 Status UploadCheckpoint(v1::WorkerService::Stub& stub, const std::string& job_id, uint32_t step,
-                        const std::string& bytes, std::stop_token stop);
+                        const std::string& ticket, const std::string& bytes, std::stop_token stop);
 
 }  // namespace hatchery::worker

@@ -13,6 +13,14 @@ namespace {
 using testing::ElementsAre;
 using State = v1::JobState;
 
+// Of the upload that the worker is to be asked for; empty if it is not.
+std::string TicketFor(const FakeWorld& world, const std::string& id) {
+  std::string ticket;
+  for (const v1::CoordinatorMessage& message : world.workers.at(id).inbox)
+    if (message.has_checkpoint_request()) ticket = message.checkpoint_request().ticket();
+  return ticket;
+}
+
 TEST(CoreTest, ACheckpointIsAskedForBetweenItsCommits) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(4));
@@ -34,13 +42,29 @@ TEST(CoreTest, ALoneWorkersCheckpointIsConfirmedByTheReferee) {
 TEST(CoreTest, AForgedCheckpointIsNotBelieved) {
   FakeWorld world;
   StartJob(world, 6, {"x", "y"}, 3);
-  // Somebody uploads other bytes with the same digest before the worker does.
-  world.Do(world.core.CheckpointOffered(world.now, "a", 3, FakeWorld::DigestAt(3), "forged"));
+  // The worker that was asked uploads other bytes with the same digest.
+  world.Do(world.core.CheckpointOffered(world.now, "a", 3, TicketFor(world, "x"),
+                                        FakeWorld::DigestAt(3), "forged"));
   world.offers.push_back({"a", 3, "forged"});
   world.RunToEnd();
   EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
   EXPECT_TRUE(world.Has("checkpoint_failed"));
   EXPECT_THAT(world.checkpoints["a"], ElementsAre(6));
+}
+
+TEST(CoreTest, OnlyTheWorkerThatWasAskedCanOfferACheckpoint) {
+  FakeWorld world;
+  StartJob(world, 6, {"x", "y"}, 3);
+  const std::string ticket = TicketFor(world, "x");
+  EXPECT_EQ(TicketFor(world, "y"), "");  // the witness has none to pass on
+  for (const std::string& wrong : {std::string(), std::string(16, 'z'), ticket.substr(1)}) {
+    world.Do(
+        world.core.CheckpointOffered(world.now, "a", 3, wrong, FakeWorld::DigestAt(3), "forged"));
+    EXPECT_EQ(world.core.CheckpointBelief("a", 3, "forged"), Core::Belief::kNotWanted);
+  }
+  world.RunToEnd();
+  EXPECT_FALSE(world.Has("checkpoint_failed"));
+  EXPECT_THAT(world.checkpoints["a"], ElementsAre(3, 6));
 }
 
 TEST(CoreTest, WhatWasThoughtOfOneUploadDoesNotHoldForTheNext) {
@@ -60,7 +84,8 @@ TEST(CoreTest, WhatWasThoughtOfOneUploadDoesNotHoldForTheNext) {
     if (!any) world.Do(world.core.Tick(world.now));
   }
   ASSERT_EQ(belief(right), Core::Belief::kBelieved);
-  EXPECT_FALSE(world.core.CheckpointWanted("a", 3));
+  const std::string ticket = world.workers["x"].ticket;
+  EXPECT_FALSE(world.core.CheckpointWanted("a", 3, ticket));
   // What nobody waits for fails unheard, and throws nothing out.
   world.Do(world.core.CheckpointFailed(world.now, "a", 3, "garbage", InvalidArgument("garbage")));
   EXPECT_EQ(belief(right), Core::Belief::kBelieved);
@@ -68,8 +93,8 @@ TEST(CoreTest, WhatWasThoughtOfOneUploadDoesNotHoldForTheNext) {
   // The disk is full: the next file that somebody offers is judged by itself.
   world.Do(world.core.CheckpointFailed(world.now, "a", 3, right, ResourceExhausted("full")));
   EXPECT_TRUE(world.Has("checkpoint_failed"));
-  EXPECT_TRUE(world.core.CheckpointWanted("a", 3));
-  world.Do(world.core.CheckpointOffered(world.now, "a", 3, std::string(16, 'z'), "forged"));
+  EXPECT_TRUE(world.core.CheckpointWanted("a", 3, ticket));
+  world.Do(world.core.CheckpointOffered(world.now, "a", 3, ticket, std::string(16, 'z'), "forged"));
   EXPECT_EQ(belief("forged"), Core::Belief::kRefuted);
 }
 

@@ -130,6 +130,35 @@ TEST(CoreTest, PauseResumeCancelAndPriority) {
   EXPECT_FALSE(world.core.Pause(world.now, "nope").ok());
 }
 
+void SayLoadFailure(FakeWorld& world, const std::string& id) {
+  v1::WorkerMessage message;
+  message.mutable_failure()->set_job_id("a");
+  message.mutable_failure()->set_message("no memory");
+  world.Say(id, message);
+}
+
+TEST(CoreTest, AJobThatNobodyCanLoadIsPaused) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  for (const char* id : {"x", "y"}) world.Join(id);
+  // One that fails again and again does not speak for the other, which may still be loading.
+  for (int i = 0; i < 20; ++i) SayLoadFailure(world, "x");
+  EXPECT_EQ(world.core.Job("a")->state(), State::RUNNING);
+  for (int i = 0; i < 5; ++i) SayLoadFailure(world, "y");
+  EXPECT_EQ(world.core.Job("a")->state(), State::RUNNING);
+  SayLoadFailure(world, "y");
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("no worker can load it: no memory"));
+  for (const char* id : {"x", "y"})
+    while (world.Work(id)) continue;  // they hear of the pause
+  // Resumed, it is tried as often again.
+  world.Do(*world.core.Resume(world.now, "a"));
+  SayLoadFailure(world, "x");
+  EXPECT_EQ(world.core.Job("a")->state(), State::RUNNING);
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+}
+
 TEST(CoreTest, ARecoveredJobGoesOnWhereItsJournalEnds) {
   FakeWorld world;
   JobRecord record;

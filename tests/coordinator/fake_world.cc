@@ -252,9 +252,11 @@ bool FakeWorld::Work(const std::string& id) {
       reply.mutable_checkpoint_hash()->set_sha256(hash);
       Say(id, reply);
     } else {
+      worker.ticket = request.ticket();
       worker.order.push_back("checkpoint " + std::to_string(request.step()));
       offers.push_back({request.job_id(), request.step(), hash});
-      Do(core.CheckpointOffered(now, request.job_id(), request.step(), DigestOf(worker), hash));
+      Do(core.CheckpointOffered(now, request.job_id(), request.step(), request.ticket(),
+                                DigestOf(worker), hash));
     }
   }
   return true;

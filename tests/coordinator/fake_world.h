@@ -27,6 +27,7 @@ struct FakeWorker {
   bool lies_of_held_out = false;     // those of held-out streams instead of those of pairs
   uint32_t round_pairs = 0;          // that it says to be ready with
   double pair_seconds = 0;           // that a pair takes, as it says, beside 10 ms a lease
+  std::string ticket;                // of the last upload that it was asked for
   uint64_t results = 0;
   uint32_t reloads = 0;
   std::vector<v1::Lease> held;     // by a stuck worker

@@ -1,12 +1,17 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// The notes of the time that a coordinator's journals hold.
+// What a coordinator keeps of its jobs: the notes of the time in their journals, their ids, and
+// what is found of them after a restart.
 #include "services/coordinator/job_store.h"
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "services/common/journal.h"
 #include "services/common/run_events.h"
+#include "services/coordinator/recovery.h"
+#include "tests/records/faulty_disk.h"
 #include "tests/records/small_job.h"
 #include "tests/records/temporary_directory.h"
 
@@ -87,6 +92,60 @@ TEST_F(JobStoreTest, ThePauseAndTheRestartAreNotTimed) {
   EXPECT_EQ(Journal(), (std::vector<std::string>{"commit 0", "started 1 1000000", "commit 1",
                                                  "commit 2", "resumed 3 1105000", "commit 3",
                                                  "commit 4", "resumed 5 1206000", "commit 5"}));
+}
+
+v1::JobState Known(const std::string& id, v1::JobState::State state) {
+  v1::JobState job;
+  job.set_job_id(id);
+  *job.mutable_job() = SmallJob();
+  job.set_state(state);
+  job.set_step(3);
+  return job;
+}
+
+TEST_F(JobStoreTest, AJobWhoseFilesAreGoneIsNotForgotten) {
+  ASSERT_TRUE(store_->Create("2", SmallJob()).ok());
+  const std::vector<v1::JobState> known = {Known("1", v1::JobState::FINISHED),
+                                           Known("3", v1::JobState::RUNNING)};
+  const auto found = FindJobs(*store_, known);
+  ASSERT_TRUE(found.ok());
+  std::vector<std::string> ids;
+  for (const FoundJob& job : *found) ids.push_back(job.id);
+  EXPECT_EQ(ids, (std::vector<std::string>{"1", "2", "3"}));
+  EXPECT_EQ((*found)[1].known, nullptr);
+  // Its number is not given again either.
+  EXPECT_EQ(*store_->NewId(known), "4");
+  EXPECT_EQ(*store_->NewId({}), "3");
+
+  const auto over = RecoverJob(*store_, "1", &known[0]);
+  ASSERT_TRUE(over.ok()) << over.status().message();
+  EXPECT_EQ(over->record.state, v1::JobState::FINISHED);
+  EXPECT_NE(over->record.reason.find("its files are gone"), std::string::npos);
+  const auto running = RecoverJob(*store_, "3", &known[1]);
+  ASSERT_TRUE(running.ok()) << running.status().message();
+  EXPECT_EQ(running->record.state, v1::JobState::PAUSED);
+  EXPECT_TRUE(running->record.damaged);
+  EXPECT_NE(running->record.reason.find("hatchery fsck --repair"), std::string::npos);
+}
+
+// A sync has failed; the commit that is appended again must not only seem to be on the disk.
+TEST(JobStoreOnAFaultyDisk, ACommitIsDurableWhenAnAppendSaysSo) {
+  const TemporaryDirectory directory;
+  ForgetfulDisk disk;
+  const auto store = JobStore::Open(disk, directory.path());
+  ASSERT_TRUE(store.ok()) << store.status().message();
+  ASSERT_TRUE((*store)->Create("1", SmallJob()).ok());
+  const auto size = [&] { return std::filesystem::file_size((*store)->Run("1").journal_path()); };
+  disk.cache.size = disk.cache.durable = size();
+  CommitRecord record;
+  record.commit.fitness.assign((SmallJob().population() / 2 + 4) / 5, 121);  // all zero
+  disk.cache.fails = true;
+  EXPECT_FALSE((*store)->Append("1", record).ok());
+  EXPECT_LT(disk.cache.durable, size());
+  const auto again = (*store)->Append("1", record);
+  ASSERT_TRUE(again.ok()) << again.message();
+  EXPECT_EQ(disk.cache.durable, size());
+  EXPECT_EQ((*store)->Recover("1")->updates.size(), 1u);
 }
 
 }  // namespace

@@ -2,11 +2,18 @@
 //
 // What a coordinator has stored, damaged and repaired, or copied while it runs: it goes on from
 // there to the same bytes.
+#include <grpcpp/grpcpp.h>
+
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 
+#include "hatchery/v1/coordinator.grpc.pb.h"
+#include "services/common/job.h"
+#include "services/common/journal.h"
+#include "services/common/journal_scan.h"
 #include "tests/service/cluster.h"
 
 namespace hatchery::test {
@@ -119,6 +126,59 @@ TEST_F(Durability, AJournalThatIsGone) {
   EXPECT_EQ(Client({"fsck", Path("data")}).code, 1);
   EXPECT_EQ(Client({"fsck", Path("data"), "--repair"}).code, 0);
   ExpectSameEnd(TrainDigest("short.yaml"));
+}
+
+// It is listed with what became of it, and its number is not given to another.
+TEST_F(Durability, AJobThatIsGoneIsNotForgotten) {
+  MakeFinishedData();
+  fs::rename(Path("good"), Path("data"));
+  fs::remove_all(Path("data/jobs/1"));
+  Process coordinator = StartCoordinator();
+  EXPECT_EQ(Job("1").at("state"), "finished");
+  EXPECT_NE(Job("1").at("reason").get<std::string>().find("its files are gone"), std::string::npos);
+  EXPECT_EQ(Submit("short.yaml"), "2");
+  const Finished fetched =
+      Client({"fetch", "1", "--out", Path("nothing"), "--coordinator", Address()});
+  EXPECT_EQ(fetched.code, 1);
+  EXPECT_NE(fetched.err.find("journal.hatchery"), std::string::npos) << fetched.err;
+}
+
+// What is written may still be lost; what a client was given may not.
+TEST_F(Durability, OnlyWhatWasAnnouncedIsFetched) {
+  Process coordinator = StartCoordinator();
+  std::optional<Process> worker = StartWorker("w1");
+  const std::string id = Submit("job.yaml");
+  WaitForStep(id, 5);
+  Ask({"pause", id});
+  worker.reset();
+  const auto announced = Job(id).at("step").get<uint32_t>();
+  const std::string path = Path("data/jobs/" + id + "/journal.hatchery");
+  const auto before = fs::file_size(path);
+  {
+    auto writer = JournalWriter::OpenForAppend(PosixDisk(), path, JournalWriter::TornTail::kRefuse);
+    ASSERT_TRUE(writer.ok()) << writer.status().message();
+    ASSERT_EQ((*writer)->next_step(), announced);
+    CommitRecord record;
+    record.commit.step = announced;
+    record.commit.fitness.assign((SpecFromJob((*writer)->header().job)->pairs() + 4) / 5, 121);
+    ASSERT_TRUE((*writer)->Append(record).ok());
+  }
+  ASSERT_GT(fs::file_size(path), before);
+  grpc::ClientContext context;
+  v1::FetchJournalRequest request;
+  request.set_job_id(id);
+  const auto reader =
+      v1::ClientService::NewStub(grpc::CreateChannel(Address(), grpc::InsecureChannelCredentials()))
+          ->FetchJournal(&context, request);
+  std::string bytes;
+  for (v1::Chunk chunk; reader->Read(&chunk);) bytes += chunk.data();
+  ASSERT_TRUE(reader->Finish().ok());
+  EXPECT_LE(bytes.size(), before);
+  WriteFile("fetched", bytes);
+  const auto journal = ScanJournal(PosixDisk(), Path("fetched"));
+  ASSERT_TRUE(journal.ok()) << journal.status().message();
+  EXPECT_EQ(journal->commits(), announced);
+  EXPECT_EQ(journal->torn_bytes, 0u);
 }
 
 TEST_F(Durability, ADataFileThatIsGone) {

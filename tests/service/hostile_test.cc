@@ -58,6 +58,7 @@ TEST_F(Hostile, UninvitedCheckpoints) {
     v1::UploadCheckpointRequest part;
     part.set_job_id(job_id);
     part.set_step(step);
+    part.set_ticket(std::string(16, 't'));
     part.set_data(std::string(1 << 20, 'x'));
     for (int i = 0; i < 8 && writer->Write(part); ++i) continue;
     writer->WritesDone();
@@ -264,6 +265,13 @@ TEST_F(Hostile, Uploads) {
   Await("the places to be free again", [&] { return upload(sha256, 4, "text").ok(); });
   for (auto& one : unfinished) ExpectStatus(one->writer->Finish(), StatusCode::CANCELLED, "");
   ExpectUnharmed(coordinator, job);
+}
+
+TEST_F(Hostile, UploadsLeaveRoomForTheJournals) {
+  Process coordinator = StartCoordinator({}, {"--keep-free-bytes", "4000000000000000000"});
+  const Finished refused = Client({"submit", Path("job.yaml"), "--coordinator", Address()});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.err.find("--keep-free-bytes"), std::string::npos) << refused.err;
 }
 
 TEST_F(Hostile, JobsThatAreTooLarge) {

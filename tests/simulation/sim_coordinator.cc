@@ -18,6 +18,7 @@ SimCoordinator::SimCoordinator(World& world) : world_(world) {
   CoreOptions options;
   options.audit_share = world.plan.audit_share;
   options.audit_seed = static_cast<uint32_t>(world.random.Next());
+  options.ticket_secret = std::to_string(world.random.Next());
   options.strikes = world.strikes;
   core_ = std::make_unique<Core>(options);
 }
@@ -27,13 +28,11 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
   HATCHERY_ASSIGN_OR_RETURN(process->store_, JobStore::Open(world.disk, world.directory));
   process->referee_ = std::make_unique<Referee>(world.disk, *process->store_,
                                                 BackendOptions{.name = "cpu", .threads = 1});
-  HATCHERY_ASSIGN_OR_RETURN(const auto ids, process->store_->JobIds());
+  HATCHERY_ASSIGN_OR_RETURN(const auto found, FindJobs(*process->store_, world.catalogue));
   // Ids of workers must not come twice, for the log's sake.
   process->next_worker_ = world.life() * 1000 + 1;
-  for (const std::string& id : ids) {
-    const auto known = std::find_if(world.catalogue.begin(), world.catalogue.end(),
-                                    [&](const v1::JobState& job) { return job.job_id() == id; });
-    auto job = RecoverJob(*process->store_, id, known == world.catalogue.end() ? nullptr : &*known);
+  for (const auto& [id, known] : found) {
+    auto job = RecoverJob(*process->store_, id, known);
     if (!job.ok() && world.disk.failing) return job.status();  // somebody starts it again
     if (!job.ok()) {
       world.Trace("job " + id + " is left alone: " + job.status().message());
@@ -44,6 +43,8 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
         !world.lied && !job->record.damaged && file.ok() &&
         *(*file)->Size() > world.disk.DurableBytes(journal).size())
       world.Fail("job " + id + " was recovered from what is not durable");
+    // Whoever wrote these may have died before it could say where they end.
+    for (uint32_t step = 0; step < job->record.step; ++step) world.commit_ends.try_emplace(step, 0);
     world.Trace("recovered job " + id + " at step " + std::to_string(job->record.step) +
                 (job->record.reason.empty() ? "" : ": " + job->record.reason));
     process->recovered_.push_back(std::move(*job));
@@ -108,19 +109,21 @@ StatusOr<std::vector<v1::Commit>> SimCoordinator::FetchCommits(const std::string
                             JournalReader::Open(world_.disk, store_->Run(job).journal_path()));
   HATCHERY_RETURN_IF_ERROR(
       VisitCommits(*journal, state->step(), [&](const CommitRecord& record) -> Status {
-        if (record.commit.step >= from)
-          commits.push_back(CommitToProto(record.commit, record.digest_before));
+        if (record.commit.step < from) return {};
+        commits.push_back(CommitToProto(record.commit, record.digest_before));
+        CheckAnnounced(commits.back());
         return {};
       }));
   return commits;
 }
 
-void SimCoordinator::Offer(const std::string& job, uint32_t step, std::string bytes) {
+void SimCoordinator::Offer(const std::string& job, uint32_t step, const std::string& ticket,
+                           std::string bytes) {
   const auto checkpoint = DecodeCheckpoint(bytes, "an offered checkpoint");
   if (!checkpoint.ok() || checkpoint->step != step) return;
   const Sha256Hash hash = Sha256Of(bytes);
   offers_.push_back({job, step, std::move(bytes), {hash.begin(), hash.end()}});
-  Do(core_->CheckpointOffered(Clock(), job, step, DigestToBytes(checkpoint->digest),
+  Do(core_->CheckpointOffered(Clock(), job, step, ticket, DigestToBytes(checkpoint->digest),
                               offers_.back().sha256));
   JudgeOffers();
 }
@@ -152,7 +155,7 @@ void SimCoordinator::JudgeOffers() {
 
 void SimCoordinator::Submit() {
   JobRecord record;
-  const auto id = store_->NewId();
+  const auto id = store_->NewId(core_->Jobs());
   if (!id.ok()) return;
   const auto digest = store_->Create(*id, world_.lab.job());
   if (!digest.ok()) return world_.Trace("submission failed: " + digest.status().message());
@@ -197,7 +200,7 @@ void SimCoordinator::Do(const Send& action) {
   });
 }
 
-void SimCoordinator::CheckAnnounced(const v1::Commit& commit) {
+void SimCoordinator::CheckAnnounced(const v1::Commit& commit) const {
   const CommitRecord& truth = world_.lab.commits()[commit.step()];
   if (commit.SerializeAsString() !=
       CommitToProto(truth.commit, truth.digest_before).SerializeAsString())

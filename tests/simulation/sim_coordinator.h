@@ -31,7 +31,7 @@ class SimCoordinator {
   // Calls beside the stream.
   StatusOr<std::string> FetchCheckpoint(const std::string& job) const;
   StatusOr<std::vector<v1::Commit>> FetchCommits(const std::string& job, uint32_t from) const;
-  void Offer(const std::string& job, uint32_t step, std::string bytes);
+  void Offer(const std::string& job, uint32_t step, const std::string& ticket, std::string bytes);
 
   // People.
   void Submit();
@@ -66,7 +66,7 @@ class SimCoordinator {
   void Written(const coordinator::Append& append, const Status& status);
   void JudgeOffers();
   void Tick();
-  void CheckAnnounced(const v1::Commit& commit);
+  void CheckAnnounced(const v1::Commit& commit) const;
 
   World& world_;
   int64_t clock_offset_ = 1'000'000;

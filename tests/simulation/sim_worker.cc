@@ -294,8 +294,8 @@ void SimWorker::Begin(const worker::Upload& work) {
   if (!work.hash_only)
     world_.Call(
         index_,
-        [job = work.job_id, step = work.step, bytes](SimCoordinator& coordinator) -> Status {
-          coordinator.Offer(job, step, bytes);
+        [work, bytes](SimCoordinator& coordinator) -> Status {
+          coordinator.Offer(work.job_id, work.step, work.ticket, bytes);
           return {};
         },
         [](const Status&) {});

@@ -57,13 +57,17 @@ class FakeCoordinator final : public v1::WorkerService::Service {
                                 v1::UploadCheckpointResponse*) override {
     std::string bytes;
     v1::UploadCheckpointRequest request;
-    while (reader->Read(&request)) bytes += request.data();
+    for (bool first = true; reader->Read(&request); first = false) {
+      if (first) ticket = request.ticket();
+      bytes += request.data();
+    }
     uploaded.set_value(std::move(bytes));
     return {};
   }
 
   std::vector<v1::Commit> commits;
   std::promise<std::string> uploaded;
+  std::string ticket;  // of the upload
 
  private:
   const std::string data_;
@@ -188,6 +192,7 @@ TEST_F(ShellTest, WorksAJob) {
     EXPECT_TRUE(replica->Apply(commit).ok());
     m.mutable_checkpoint_request()->set_job_id("j");
     m.mutable_checkpoint_request()->set_step(2);
+    m.mutable_checkpoint_request()->set_ticket("for this worker alone");
     stream.Write(m);
     m.mutable_lease()->set_job_id("j");
     m.mutable_lease()->set_step(2);
@@ -201,6 +206,7 @@ TEST_F(ShellTest, WorksAJob) {
         DecodeCheckpoint(coordinator->uploaded.get_future().get(), "uploaded");
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status().message();
     EXPECT_EQ(checkpoint->step, 2u);
+    EXPECT_EQ(coordinator->ticket, "for this worker alone");
     EXPECT_EQ(DigestToBytes(checkpoint->digest), digest());
 
     // A range that the job has not is given back; an empty held-out range tells the digest.
