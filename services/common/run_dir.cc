@@ -73,6 +73,8 @@ StatusOr<std::optional<RunDir::Stored>> RunDir::NewestSound(uint32_t step, const
 }
 
 Status RunDir::StoreCheckpoint(uint32_t step, std::string_view bytes, uint32_t keep) const {
+  // Somebody may have taken the directory away, to make room.
+  if (!disk_->Exists(checkpoints_path())) HATCHERY_RETURN_IF_ERROR(Create());
   HATCHERY_RETURN_IF_ERROR(disk_->WriteAtomically(checkpoint_path(step), bytes));
   HATCHERY_ASSIGN_OR_RETURN(const auto steps, Checkpoints());
   for (size_t i = 0; i + keep < steps.size(); ++i)
