@@ -72,7 +72,6 @@ int SyncAll(int fd) { return ::fsync(fd); }
 int SyncData(int fd) { return ::fdatasync(fd); }
 #endif
 
-// Makes the names in a directory durable.
 Status SyncDirectory(const std::string& directory) {
   const FileDescriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return FileError("open directory", directory, errno);
@@ -212,14 +211,17 @@ class PosixDiskImpl : public Disk {
       if (error != 0 && error != EEXIST && !IsDirectory(prefix))
         return FileError("create directory", prefix, error);
       const bool last = end == std::string::npos;
-      if (error == 0)
-        HATCHERY_RETURN_IF_ERROR(SyncDirectory(ParentOf(prefix)));
-      else if (last)  // whoever made it may have died before this; the parent may be unreadable
-        (void)SyncDirectory(ParentOf(prefix));
+      // Whoever made the last one may have died, or failed, before this; if it was not we, its
+      // parent may be unreadable.
+      const std::string parent = ParentOf(prefix);
+      if (error == 0 || (last && ::access(parent.c_str(), R_OK) == 0))
+        HATCHERY_RETURN_IF_ERROR(SyncDirectory(parent));
       if (last) break;
     }
     return IsDirectory(path) ? Status() : FileError("create directory", path, ENOTDIR);
   }
+
+  Status SyncName(const std::string& path) override { return SyncDirectory(ParentOf(path)); }
 
   StatusOr<std::unique_ptr<DirectoryLock>> Lock(const std::string& directory,
                                                 const std::string& who) override {

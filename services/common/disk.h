@@ -63,6 +63,8 @@ class Disk {
   virtual bool Exists(const std::string& path) = 0;
   // Creates a directory and its parents, durably; fine if it exists.
   virtual Status CreateDirectory(const std::string& path) = 0;
+  // Makes the name of a file or directory durable, whoever gave it.
+  virtual Status SyncName(const std::string& path) = 0;
   // Locks a directory against other processes; `who` names us in the error of the one that comes
   // second: "another WHO uses DIR". Creates the file DIR/lock.
   virtual StatusOr<std::unique_ptr<DirectoryLock>> Lock(const std::string& directory,

@@ -13,14 +13,15 @@ namespace {
 // No journal has more of them: what a dead writer may have left, and its reader must see to.
 constexpr size_t kUnsyncedRecords = 4;
 
-// Makes the bytes [from, end) of a journal durable. Its writer may have died before its sync, or
-// the sync have failed.
+// Makes the bytes [from, end) of a journal durable, and its name. Its writer may have died before
+// its sync, or the sync have failed; so may a repair that put it where it is.
 Status MakeDurable(Disk& disk, const std::string& path, uint64_t from, uint64_t end,
                    AppendFile& file) {
   HATCHERY_ASSIGN_OR_RETURN(const auto reader, disk.OpenRead(path));
   HATCHERY_ASSIGN_OR_RETURN(const std::string bytes, reader->Read(from, end - from));
   HATCHERY_RETURN_IF_ERROR(file.Rewrite(from, bytes));
-  return file.Sync();
+  HATCHERY_RETURN_IF_ERROR(file.Sync());
+  return disk.SyncName(path);
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ Status RunCheck::CheckHeader() {
   if (options_->known_job != nullptr) jobs.push_back(*options_->known_job);
   for (const Stored& stored : checkpoints_)
     if (stored.status.ok()) jobs.push_back(stored.job);
+  if (!jobs.empty()) HATCHERY_RETURN_IF_ERROR(run_->Create());
   const auto restored = RestoreHeader(*disk_, run_->journal_path(), jobs);
   if (!restored.ok() && restored.status().code() != StatusCode::kNotFound) return restored.status();
   if (!restored.ok() && !scan_) {

@@ -89,7 +89,6 @@ class DataDirCheck {
     if (known != known_.end()) {
       options.known_job = &known->second.job();
       options.known_steps = known->second.step();
-      if (options.repair) HATCHERY_RETURN_IF_ERROR(run.Create());
     }
     RunCheck check(*disk_, run, options, *report_);
     HATCHERY_RETURN_IF_ERROR(check.Check());

@@ -35,6 +35,7 @@ class MemoryDisk : public Disk {
   StatusOr<std::vector<std::string>> List(const std::string&) override { return No(); }
   bool Exists(const std::string&) override { return true; }
   Status CreateDirectory(const std::string&) override { return No(); }
+  Status SyncName(const std::string&) override { return No(); }
   StatusOr<std::unique_ptr<DirectoryLock>> Lock(const std::string&, const std::string&) override {
     return No();
   }

@@ -32,6 +32,7 @@ struct OwnDisk : Disk {
   Status CreateDirectory(const std::string& path) override {
     return PosixDisk().CreateDirectory(path);
   }
+  Status SyncName(const std::string& path) override { return PosixDisk().SyncName(path); }
   StatusOr<std::unique_ptr<DirectoryLock>> Lock(const std::string& path,
                                                 const std::string& who) override {
     return PosixDisk().Lock(path, who);

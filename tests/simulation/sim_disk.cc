@@ -112,6 +112,8 @@ Status SimDisk::SyncNames(const std::string& directory) {
   return {};
 }
 
+Status SimDisk::SyncName(const std::string& path) { return SyncNames(ParentOf(path)); }
+
 void SimDisk::PowerCut() {
   for (const auto& [directory, changes] : unsynced_) {
     const auto kept = random_.Between(0, static_cast<int64_t>(changes.size()));
@@ -221,10 +223,7 @@ Status SimDisk::CreateDirectory(const std::string& path) {
       HATCHERY_RETURN_IF_ERROR(MayFail(prefix));
       Alter(ParentOf(prefix), {{prefix, FilePtr()}});
     }
-    if ((is_new || last) && !names_unsynced) {
-      const Status synced = SyncNames(ParentOf(prefix));
-      if (is_new) HATCHERY_RETURN_IF_ERROR(synced);
-    }
+    if ((is_new || last) && !names_unsynced) HATCHERY_RETURN_IF_ERROR(SyncNames(ParentOf(prefix)));
     if (last) return {};
   }
 }

@@ -44,6 +44,7 @@ class SimDisk : public Disk {
   StatusOr<std::vector<std::string>> List(const std::string& directory) override;
   bool Exists(const std::string& path) override;
   Status CreateDirectory(const std::string& path) override;
+  Status SyncName(const std::string& path) override;
   StatusOr<std::unique_ptr<DirectoryLock>> Lock(const std::string& directory,
                                                 const std::string& who) override;
 
