@@ -172,8 +172,11 @@ void Core::OnFailure(const std::string& id, Worker& worker, const v1::Failure& f
       Clean(failure.message()));
   const auto at = runs_.find(worker.job);
   if (at == runs_.end()) return;
-  if (failure.digest().size() == 16 && failure.job_id() == worker.job)
+  if (failure.digest().size() == 16 && failure.job_id() == worker.job) {
+    // Its memory has changed: it says so itself, and nobody else needs to be asked.
+    if (failure.lease_id() != 0) return Quarantine(id, at->second, Clean(failure.message()));
     CheckSettled(id, at->second, failure.step(), failure.digest());
+  }
   if (!workers_.contains(id)) return;
   if (failure.lease_id() == 0) return OnLoadFailure(worker, at->second, failure);
   worker.failures = std::min(worker.failures + 1, 5u);

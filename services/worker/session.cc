@@ -265,7 +265,7 @@ void WorkerSession::Finish(const CatchUp&, const Completed& done) {
   if (done.status.code() == StatusCode::kUnavailable) return RetryLoading(done.status);
   if (!done.status.ok()) {
     if (done.status.code() == StatusCode::kDataLoss)
-      SendFailure(0, done.status.message(), /*contradicts=*/true);
+      SendFailure(0, done.status.message(), replica_->digest);
     return Distrust(done.status.message());
   }
   catch_up_ = false;
@@ -291,17 +291,23 @@ void WorkerSession::Finish(const Evaluate& work, const Completed& done) {
     Complain("evaluation_failed", Describe(lease) + ": " + done.status.message());
     return SendFailure(lease.lease_id(), done.status.message());
   }
+  // The digest is taken anew. Of a replica that changed nobody knows what it scored, and of a lone
+  // worker's the coordinator might know no other digest: its result stays here.
+  if (done.digest != replica_->digest) {
+    const std::string why = "the replica of step " + std::to_string(lease.step()) +
+                            " has changed in memory, from " + Hex(replica_->digest) + " to " +
+                            Hex(done.digest);
+    SendFailure(lease.lease_id(), why, done.digest);
+    return Distrust(why);
+  }
   v1::WorkerMessage message;
   v1::Result& result = *message.mutable_result();
   result = done.result;
   result.set_job_id(lease.job_id());
   result.set_step(lease.step());
   result.set_lease_id(lease.lease_id());
-  result.set_digest(done.digest);  // taken anew: memory may have changed under us
+  result.set_digest(done.digest);
   Say(std::move(message));
-  if (done.digest == replica_->digest) return;
-  Distrust("the replica of step " + std::to_string(lease.step()) + " has changed in memory, from " +
-           Hex(replica_->digest) + " to " + Hex(done.digest));
 }
 
 void WorkerSession::Finish(const Apply& work, const Completed& done) {
@@ -395,7 +401,7 @@ bool WorkerSession::Begin(const v1::Commit& commit) {
     SendFailure(
         0,
         "the commit of step " + std::to_string(commit.step()) + " was computed on another replica",
-        /*contradicts=*/true);
+        replica_->digest);
     Distrust("the replica at step " + std::to_string(commit.step()) + " has digest " +
              Hex(replica_->digest) + ", the coordinator's " + Hex(commit.digest_before()));
     return true;
@@ -481,15 +487,16 @@ void WorkerSession::AbandonIfOverdue() {
   Abandon();
 }
 
-void WorkerSession::SendFailure(uint64_t lease_id, const std::string& text, bool contradicts) {
+void WorkerSession::SendFailure(uint64_t lease_id, const std::string& text,
+                                const std::string& digest) {
   v1::WorkerMessage message;
   v1::Failure& failure = *message.mutable_failure();
   failure.set_job_id(assigned_->job_id());
   failure.set_lease_id(lease_id);
   failure.set_message(text);
-  if (contradicts) {
+  if (!digest.empty()) {
     failure.set_step(replica_->step);
-    failure.set_digest(replica_->digest);
+    failure.set_digest(digest);
   }
   Say(std::move(message));
 }

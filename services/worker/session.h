@@ -181,8 +181,8 @@ class WorkerSession {
   void SayReady();
   void SendHeartbeatIfDue();
   void AbandonIfOverdue();
-  // `contradicts`: the journal says another digest than our replica has.
-  void SendFailure(uint64_t lease_id, const std::string& message, bool contradicts = false);
+  // `digest`: what our replica has, if that is not what it should have.
+  void SendFailure(uint64_t lease_id, const std::string& message, const std::string& digest = "");
   void Say(v1::WorkerMessage message);
   void Note(std::string event, std::string message) {
     Write(LogLevel::kInfo, std::move(event), std::move(message));

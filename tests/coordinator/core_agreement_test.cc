@@ -86,6 +86,27 @@ TEST(CoreTest, AWorkerWhoseMemoryChangesIsFoundEvenAlone) {
   EXPECT_EQ(world.commits["a"], Honest(6));
 }
 
+// Before its first word of a step, when nobody could tell that the digest is not the right one.
+TEST(CoreTest, ALoneWorkerThatSaysItsMemoryChangedLoadsAnew) {
+  FakeWorld world;
+  StartJob(world, 6, {"x"}, 3);
+  v1::WorkerMessage message;
+  for (const v1::CoordinatorMessage& told : world.workers["x"].inbox)
+    if (told.has_lease()) message.mutable_failure()->set_lease_id(told.lease().lease_id());
+  ASSERT_NE(message.failure().lease_id(), 0u);
+  message.mutable_failure()->set_job_id("a");
+  message.mutable_failure()->set_step(3);
+  message.mutable_failure()->set_digest(std::string(16, 'z'));
+  message.mutable_failure()->set_message("the replica has changed in memory");
+  world.Say("x", message);
+  EXPECT_TRUE(world.Has("quarantined"));
+  EXPECT_EQ(world.strikes["x"], 1u);
+  world.RunToEnd();
+  EXPECT_EQ(world.workers["x"].reloads, 1u);
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_EQ(world.commits["a"], Honest(6));
+}
+
 TEST(CoreTest, NoCommitBeforeTwoAgree) {
   FakeWorld world;
   StartJob(world, 6, {"x", "y"}, 2);

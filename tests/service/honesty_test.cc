@@ -67,7 +67,7 @@ TEST_F(Honesty, StallsAndGarbageDoNotStopARun) {
   Process coordinator = StartCoordinator();
   Process honest = StartWorker("honest");
   Process stalls = StartWorker("stalls", {"--chaos", "stall@5"});
-  Process babbles = StartWorker("babbles", {"--chaos", "garbage@8"});
+  Process babbles = StartWorker("babbles", {"--chaos", "garbage@2"});
   Await("three workers", [&] { return Ask({"workers"}).size() == 3; });
   const std::string id = Submit("job.yaml");
   WaitForState(id, "finished");

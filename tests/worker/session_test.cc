@@ -289,14 +289,17 @@ TEST_F(SessionTest, LoadsAnewWhenItsDigestIsWrong) {
   CaughtUp(6);
 }
 
-TEST_F(SessionTest, ReportsTheDigestThatItsMemoryHasAfterTheWork) {
+TEST_F(SessionTest, KeepsTheResultOfAReplicaThatChangedInMemory) {
   OpenAt(5);
   Lease(5, 1);
   Completed done;
   done.step = 5;
   done.digest = "flipped";
   Do(done);
-  EXPECT_EQ(Sent().result().digest(), "flipped");
+  const v1::WorkerMessage said = Sent();
+  EXPECT_EQ(said.failure().lease_id(), 1u);
+  EXPECT_EQ(said.failure().step(), 5u);
+  EXPECT_EQ(said.failure().digest(), "flipped");
   EXPECT_TRUE(StartedNothing());
   now_ = *session_.NextTick();
   Do(Tick{});
