@@ -109,6 +109,8 @@ void SimWorker::Perform(const worker::Connect&) {
 
 void SimWorker::Opened(const StreamPtr& stream) {
   Later(0, [this, stream] {
+    if (!stream->worker_open)  // cut off before we heard that it is there
+      return Handle(worker::Disconnected{Unavailable("the stream was cut")});
     stream_ = stream;
     stream->suspect = liar_ || flipped_;
     Handle(worker::Connected{});
