@@ -173,6 +173,10 @@ Core::Actions Core::RefereeSaid(int64_t now, const std::string& job, uint32_t st
     return inquiry.step == step && inquiry.range == range;
   });
   if (!finding.ok()) {
+    // Whoever accused is asked to speak again, not held to a question that nobody answers.
+    if (!range)
+      std::erase_if(run.accusations,
+                    [&](const Accusation& accusation) { return accusation.step == step; });
     Log(job, "", step, "referee_failed", finding.status().message());
     if (run.runnable()) PauseRun(run, "the referee: " + finding.status().message());
   } else if (range) {

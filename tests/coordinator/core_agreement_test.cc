@@ -137,6 +137,32 @@ TEST(CoreTest, ALoneWorkersWrongCommitIsFoundWhenASecondComes) {
   EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
 }
 
+TEST(CoreTest, ARefereeThatFailedIsAskedAgain) {
+  FakeWorld world;
+  StartJob(world, 9, {"x"}, 1);
+  world.workers["x"].wrong_from = 2;
+  RunToStep(world, "a", 3);
+  world.Join("y");
+  const auto accuse = [&] {
+    while (world.Work("y")) continue;
+    v1::WorkerMessage message;
+    v1::Failure& failure = *message.mutable_failure();
+    failure.set_job_id("a");
+    failure.set_step(2);
+    failure.set_digest(FakeWorld::DigestAt(2));
+    world.Say("y", message);
+    world.Judge();
+  };
+  world.referee_status = ResourceExhausted("no memory");
+  accuse();
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("no memory"));
+  world.referee_status = {};
+  world.Do(*world.core.Resume(world.now, "a"));
+  accuse();
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
+}
+
 TEST(CoreTest, WithoutARefereeATieEndsInAPause) {
   CoreOptions options;
   options.referee = false;
