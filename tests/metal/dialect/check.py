@@ -88,10 +88,13 @@ class Tree:
                 self.walk(child, function)
 
 
-def numbered_wrongly(text):
-    """Kernels whose arguments are not buffers 0, 1, ..., then HATCHERY_THREAD."""
-    for match in re.finditer(r"^kernel void (\w+)\((.*?)\)\s*\{", text, re.S | re.M):
-        name, arguments = match.groups()
+def declared_wrongly(text):
+    """Kernels without HATCHERY_KERNEL, or whose arguments are not buffers 0, 1, ..., then HATCHERY_THREAD."""
+    for match in re.finditer(r"^(HATCHERY_KERNEL|kernel) void (\w+)\((.*?)\)\s*\{", text,
+                             re.S | re.M):
+        declared, name, arguments = match.groups()
+        if declared != "HATCHERY_KERNEL":
+            yield f"kernel {name}: declare it with HATCHERY_KERNEL, which says how many threads it has"
         arguments = [a.strip() for a in arguments.split(",")]
         numbers = [re.search(r"\[\[buffer\((\d+)\)\]\]$", a) for a in arguments[:-1]]
         if arguments[-1] != "HATCHERY_THREAD" or not all(numbers):
@@ -105,7 +108,7 @@ def numbered_wrongly(text):
 def check(clang, source):
     with open(source) as file:
         text = file.read()
-    found = list(numbered_wrongly(text))
+    found = list(declared_wrongly(text))
     found += diagnostics(compile_as(clang, source, OPENCL).stderr)
     found += diagnostics(compile_as(clang, source, CPP14).stderr)
     tree = compile_as(clang, source, [*OPENCL, "-Xclang", "-ast-dump=json"])
