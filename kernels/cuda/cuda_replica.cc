@@ -171,11 +171,11 @@ Status CudaReplica::AllocateModel() {
 
 Status CudaReplica::ChooseKernel(const cudaDeviceProp& properties) {
   fast_blocks_ = static_cast<uint32_t>(properties.multiProcessorCount);
-  if (options_.kernels == CudaKernels::kAuto &&
-      cuda::RunsSm90a(properties.major, properties.minor))
-    fast_matrices_ = &cuda::kHopperMatrices;
-  if (options_.kernels == CudaKernels::kAuto &&
-      cuda::HopperFits(View(), properties.major, properties.minor)) {
+  bool hopper = false;
+  if (options_.kernels == CudaKernels::kAuto)
+    HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::RunsSm90a(hopper), "ask the device what code it runs"));
+  if (hopper) fast_matrices_ = &cuda::kHopperMatrices;
+  if (hopper && cuda::HopperFits(View())) {
     kernel_ = Kernel::kHopper;
   } else if (options_.kernels != CudaKernels::kReference) {
     HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::PlanMma(View(), mma_plan_), "plan the evaluation"));
@@ -381,9 +381,9 @@ Status CudaReplica::UpdateTiles(const cuda::UpdateStep& step, const cuda::Update
     }));
   for (size_t first = 0; first < count; first += at_once) {
     const auto part = static_cast<uint32_t>(std::min(at_once, count - first));
-    HATCHERY_RETURN_IF_ERROR(FromCuda(method.launch(View(), step, tiles.data() + first, part,
-                                                    update_sums_.data(), next_.data()),
-                                      "launch the update"));
+    HATCHERY_RETURN_IF_ERROR(FromCuda(
+        method.launch(View(), step, tiles.data() + first, part, update_sums_.data(), next_.data()),
+        "launch the update"));
   }
   return {};
 }
