@@ -23,6 +23,8 @@ constexpr uint64_t kReferenceTokensAtOnce = 1 << 18;
 constexpr uint64_t kFastTokensAtOnce = 1 << 24;
 // Sums that the fast update holds at a time: 256 MB.
 constexpr size_t kSumsAtOnce = size_t{1} << 26;
+// Bytes that blocks leave free for what is allocated where it is used: scores, tiles, sums.
+constexpr size_t kRoomToWork = size_t{4} << 20;
 
 // Calls `allocate` with `most`, and with half as much for as long as memory is short of it; what it
 // came to is left in `most`. The error is that of 1.
@@ -57,9 +59,7 @@ class CudaReplica : public Replica {
                                           : ", fused)");
   }
 
-  uint32_t RoundPairs() const override {
-    return std::max(1u, BlocksAtOnce() * BlockSequences() / 2);
-  }
+  uint32_t RoundPairs() const override { return std::max(1u, blocks_ * BlockSequences() / 2); }
 
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
   StatusOr<HeldOutSums> Validate(uint32_t begin, uint32_t end, std::stop_token stop) override;
@@ -74,16 +74,13 @@ class CudaReplica : public Replica {
  private:
   Status UseDevice() const { return FromCuda(cudaSetDevice(options_.device), "select the device"); }
   Status AllocateModel();
-  Status ChooseKernel(const cudaDeviceProp& properties);
+  Status ChooseKernel(uint32_t multiprocessors);
+  Status AllocateBlocks(uint32_t blocks);
   Status AllocateHopper(uint32_t blocks);
   cuda::HopperMemory HopperMemory() const;
   Status AllocateMma(uint32_t blocks);
   cuda::MmaMemory MmaMemory() const;
-  // Blocks of the kernel that run at a time; sequences that a block carries at a time; and that one
-  // launch takes.
-  uint32_t BlocksAtOnce() const {
-    return kernel_ == Kernel::kReference ? reference_blocks_ : fast_blocks_;
-  }
+  // Sequences that a block carries at a time; and that one launch takes.
   uint32_t BlockSequences() const;
   uint32_t SequencesAtOnce(uint64_t tokens_each) const;
   Status LoadData(DataView data);
@@ -106,7 +103,7 @@ class CudaReplica : public Replica {
   enum class Kernel { kReference, kMma, kHopper } kernel_ = Kernel::kReference;
   const cuda::UpdateMethod* fast_matrices_ = &cuda::kRademacherMatrices;  // where FastUpdateFits
   cuda::MmaPlan mma_plan_;
-  uint32_t reference_blocks_ = 0, fast_blocks_ = 0;  // that run at a time
+  uint32_t blocks_ = 0;  // of the kernel that run at a time
   uint32_t step_ = 0;
 
   cuda::MemoryLimit memory_;  // of the buffers below
@@ -139,17 +136,12 @@ Status CudaReplica::Open(DataView data) {
   HATCHERY_RETURN_IF_ERROR(FromCuda(cudaGetDeviceProperties(&properties, options_.device),
                                     "read the device's properties"));
   device_name_ = properties.name;
-  const uint64_t state = cuda::ReferenceStateBytes(View());
-  const uint64_t wanted = 4 * static_cast<uint64_t>(properties.multiProcessorCount);
-  reference_blocks_ =
-      static_cast<uint32_t>(std::clamp<uint64_t>(kMaxReferenceStates / state, 1, wanted));
-  HATCHERY_RETURN_IF_ERROR(ChooseKernel(properties));
+  HATCHERY_RETURN_IF_ERROR(ChooseKernel(static_cast<uint32_t>(properties.multiProcessorCount)));
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
-  if (kernel_ != Kernel::kReference)
-    HATCHERY_RETURN_IF_ERROR(AllocateAtMost(fast_blocks_, [this](uint32_t blocks) {
-      return kernel_ == Kernel::kHopper ? AllocateHopper(blocks) : AllocateMma(blocks);
-    }));
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
+  // Last, for of blocks there may be fewer.
+  HATCHERY_RETURN_IF_ERROR(
+      AllocateAtMost(blocks_, [this](uint32_t blocks) { return AllocateBlocks(blocks); }));
   return Restore(0, InitialWeights(model_, spec_.seed));
 }
 
@@ -160,30 +152,40 @@ Status CudaReplica::AllocateModel() {
   HATCHERY_RETURN_IF_ERROR(offsets_.CopyFrom(offsets));
   HATCHERY_RETURN_IF_ERROR(weights_.Allocate(model_.bytes(), "the model"));
   HATCHERY_RETURN_IF_ERROR(next_.Allocate(model_.bytes(), "the model's update"));
-  HATCHERY_RETURN_IF_ERROR(AllocateAtMost(reference_blocks_, [this](uint32_t blocks) {
-    return states_.Allocate(blocks * cuda::ReferenceStateBytes(View()), "the recurrent state");
-  }));
   HATCHERY_RETURN_IF_ERROR(fitness_.Allocate(spec_.pairs(), "the fitness"));
   HATCHERY_RETURN_IF_ERROR(lanes_.Allocate(2, "the digest"));
   HATCHERY_RETURN_IF_ERROR(token_.Allocate(1, "a token"));
   return logits_.Allocate(core::kVocabulary, "the logits");
 }
 
-Status CudaReplica::ChooseKernel(const cudaDeviceProp& properties) {
-  fast_blocks_ = static_cast<uint32_t>(properties.multiProcessorCount);
+Status CudaReplica::ChooseKernel(uint32_t multiprocessors) {
   bool hopper = false;
   if (options_.kernels == CudaKernels::kAuto)
     HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::RunsSm90a(hopper), "ask the device what code it runs"));
   if (hopper) fast_matrices_ = &cuda::kHopperMatrices;
+  if (options_.kernels != CudaKernels::kReference)
+    HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::PlanMma(View(), mma_plan_), "plan the evaluation"));
   if (hopper && cuda::HopperFits(View())) {
     kernel_ = Kernel::kHopper;
-  } else if (options_.kernels != CudaKernels::kReference) {
-    HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::PlanMma(View(), mma_plan_), "plan the evaluation"));
-    if (mma_plan_.threads == 0) return {};
+    blocks_ = multiprocessors;
+  } else if (mma_plan_.threads != 0) {
     kernel_ = Kernel::kMma;
-    fast_blocks_ *= mma_plan_.blocks_at_once;
+    blocks_ = multiprocessors * mma_plan_.blocks_at_once;
+  } else {
+    const uint64_t most = kMaxReferenceStates / cuda::ReferenceStateBytes(View());
+    blocks_ = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, 4 * uint64_t{multiprocessors}));
   }
   return {};
+}
+
+Status CudaReplica::AllocateBlocks(uint32_t blocks) {
+  // Whatever evaluates, one block of the reference kernel samples.
+  const size_t references = kernel_ == Kernel::kReference ? blocks : 1;
+  HATCHERY_RETURN_IF_ERROR(
+      states_.Allocate(references * cuda::ReferenceStateBytes(View()), "the recurrent state"));
+  if (kernel_ == Kernel::kHopper) HATCHERY_RETURN_IF_ERROR(AllocateHopper(blocks));
+  if (kernel_ == Kernel::kMma) HATCHERY_RETURN_IF_ERROR(AllocateMma(blocks));
+  return cuda::Buffer<int8_t>(&memory_).Allocate(kRoomToWork, "the scores and sums of a launch");
 }
 
 Status CudaReplica::AllocateHopper(uint32_t blocks) {
@@ -226,10 +228,9 @@ uint32_t CudaReplica::BlockSequences() const {
 }
 
 uint32_t CudaReplica::SequencesAtOnce(uint64_t tokens_each) const {
-  const bool fast = kernel_ != Kernel::kReference;
-  const uint64_t unit =
-      fast ? uint64_t{fast_blocks_} * BlockSequences() : 2 * uint64_t{reference_blocks_};
-  const uint64_t tokens = fast ? kFastTokensAtOnce : kReferenceTokensAtOnce;
+  const uint64_t tokens =
+      kernel_ == Kernel::kReference ? kReferenceTokensAtOnce : kFastTokensAtOnce;
+  const uint64_t unit = uint64_t{blocks_} * std::max(2u, BlockSequences());  // of whole pairs
   return static_cast<uint32_t>(std::max<uint64_t>(1, tokens / (tokens_each * unit)) * unit);
 }
 
@@ -262,7 +263,7 @@ cuda::Sequences CudaReplica::MemberSequences(Shard shard) const {
 
 Status CudaReplica::Run(const cuda::Sequences& sequences) {
   const uint32_t tiles = (sequences.count + BlockSequences() - 1) / BlockSequences();
-  const uint32_t blocks = std::min(tiles, BlocksAtOnce());
+  const uint32_t blocks = std::min(tiles, blocks_);
   const cudaError_t launched =
       kernel_ == Kernel::kHopper ? cuda::HopperEvaluate(View(), sequences, blocks, HopperMemory())
       : kernel_ == Kernel::kMma
