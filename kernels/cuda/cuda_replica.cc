@@ -468,6 +468,17 @@ int CudaDeviceCount() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+Status CheckCudaDevice(int device) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && device >= 0 && device < count) return {};
+  const std::string line = "there is no CUDA device " + std::to_string(device);
+  if (error != cudaSuccess)
+    return NotFound(line + ": " + cudaGetErrorString(error) + "; use the CPU backend");
+  return NotFound(line + "; this process sees " + std::to_string(count) +
+                  (count == 0 ? "; use the CPU backend" : ", numbered from 0"));
+}
+
 StatusOr<DeviceMemory> CudaMemory(int device) {
   size_t free = 0, size = 0;
   if (cudaSetDevice(device) != cudaSuccess || cudaMemGetInfo(&free, &size) != cudaSuccess)
@@ -479,11 +490,7 @@ StatusOr<std::unique_ptr<Replica>> CreateCudaReplica(const JobSpec& spec, DataVi
                                                      const CudaOptions& options) {
   HATCHERY_RETURN_IF_ERROR(spec.Validate());
   if (!data.train.empty()) HATCHERY_RETURN_IF_ERROR(CheckData(spec, data));
-  const int devices = CudaDeviceCount();
-  if (options.device < 0 || options.device >= devices)
-    return NotFound("there is no CUDA device " + std::to_string(options.device) +
-                    "; this process sees " + std::to_string(devices) +
-                    "; use the CPU backend or another device");
+  HATCHERY_RETURN_IF_ERROR(CheckCudaDevice(options.device));
   auto replica = std::make_unique<CudaReplica>(spec, data, options);
   HATCHERY_RETURN_IF_ERROR(replica->Open(data));
   return std::unique_ptr<Replica>(std::move(replica));

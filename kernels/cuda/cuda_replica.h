@@ -27,6 +27,9 @@ struct CudaOptions {
 // CUDA devices that this process can use; 0 without a driver.
 int CudaDeviceCount();
 
+// OK if `device` is one of them; else kNotFound: how many there are, or why CUDA cannot tell.
+Status CheckCudaDevice(int device);
+
 // Memory of one of them. Thread-safe; opens the device if this process has not yet.
 StatusOr<DeviceMemory> CudaMemory(int device);
 
