@@ -172,7 +172,7 @@ Status CudaReplica::ChooseKernel(uint32_t multiprocessors) {
   if (hopper && cuda::HopperFits(View())) {
     kernel_ = Kernel::kHopper;
     blocks_ = multiprocessors;
-  } else if (mma_plan_.threads != 0) {
+  } else if (mma_plan_.sequences != 0) {
     kernel_ = Kernel::kMma;
     blocks_ = multiprocessors * mma_plan_.blocks_at_once;
   } else {
@@ -208,7 +208,7 @@ cuda::HopperMemory CudaReplica::HopperMemory() const {
 }
 
 Status CudaReplica::AllocateMma(uint32_t blocks) {
-  const cuda::MmaSizes sizes = cuda::MmaSizesFor(View(), blocks);
+  const cuda::MmaSizes sizes = cuda::MmaSizesFor(View(), mma_plan_, blocks);
   HATCHERY_RETURN_IF_ERROR(mma_weights_.Allocate(sizes.weights, "the arranged weights"));
   HATCHERY_RETURN_IF_ERROR(mma_noise_.Allocate(sizes.noise, "the noise of a launch"));
   HATCHERY_RETURN_IF_ERROR(mma_vectors_.Allocate(sizes.vectors, "the perturbed vectors"));
@@ -224,7 +224,7 @@ uint32_t CudaReplica::BlockSequences() const {
     case Kernel::kHopper:
       return cuda::kHopperMembers;
     case Kernel::kMma:
-      return cuda::kMmaSequences;
+      return mma_plan_.sequences;
     case Kernel::kReference:
       break;
   }

@@ -10,6 +10,7 @@
 #include "cpu_fallback/cpu_replica.h"
 #include "kernels/core/philox.h"
 #include "kernels/cuda/cuda_replica.h"
+#include "kernels/cuda/device_info.h"
 
 namespace hatchery {
 namespace {
@@ -96,6 +97,15 @@ std::vector<Case> Cases() {
     s.rank = 8;
     s.sigma_shift = 0;
   });
+  // Too wide for 32 sequences a block; 1,792 is as wide as 16 can be on Hopper.
+  add("egg1x1024", Spec(1024, 1, 34, 3), as_is);
+  add("egg2x896Rank8", Spec(896, 2, 38, 2), [](JobSpec& s) { s.rank = 8; });
+  add("egg1x1024Gaussian", Spec(1024, 1, 22, 3), [](JobSpec& s) {
+    s.noise = core::Noise::kGaussian;
+    s.rank = 3;
+    s.burn_in = 1;
+  });
+  add("egg1x1792", Spec(1792, 1, 34, 2), as_is);
   add("egg1x5", Spec(5, 1, 30, 7), as_is);
   return cases;
 }
@@ -288,6 +298,16 @@ TEST(Cuda, ScarceMemoryMakesSmallerChunksThenAnError) {
   EXPECT_LT(least, uint64_t{24} << 20);
   // What the data takes is left to it, however much that is.
   EXPECT_EQ(LeastMemory(Text(5'000'000, 1)), least);
+}
+
+TEST(Cuda, WideModelsAreFusedToo) {
+  if (CudaDeviceCount() == 0) GTEST_SKIP() << "no CUDA device on this machine";
+  const CudaDeviceInfo device = ReadCudaInfo()->devices[0];
+  if (device.major < 8) GTEST_SKIP() << device.name << " is older than Ampere";
+  const auto replica = CreateCudaReplica(Spec(device.major == 9 ? 1792 : 768, 1, 2, 1), {});
+  ASSERT_TRUE(replica.ok()) << replica.status().message();
+  EXPECT_NE((*replica)->Description().find("fused for any shape"), std::string::npos)
+      << (*replica)->Description();
 }
 
 TEST(Cuda, RefusesAnAbsentDevice) {
