@@ -23,7 +23,6 @@ constexpr uint32_t kRing = 4;
 constexpr uint32_t kGroups = 2;  // warpgroups that multiply, 128 rows of the tile each
 constexpr uint32_t kMultipliers = kGroups * 128, kDrawers = 256;
 constexpr uint32_t kThreads = kMultipliers + kDrawers;
-static_assert(kTileColumns == kMoveWidth);
 
 struct Shared {
   alignas(1024) int8_t ring[kRing][kParts][kPartBytes];
