@@ -12,6 +12,10 @@ if(HATCHERY_CUDA)
     if(NOT CMAKE_CUDA_ARCHITECTURES)
       set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual")
     endif()
+    if(NOT CMAKE_CUDA_ARCHITECTURES MATCHES "90a")  # "native" and "all" never say it
+      message(STATUS "hatchery: CMAKE_CUDA_ARCHITECTURES has no 90a; "
+                     "on Hopper the slower kernels for any device will run")
+    endif()
     # Kernels and kernels/core are C++17: CMake 3.25 knows no later standard of nvcc.
     set(CMAKE_CUDA_STANDARD 17)
     enable_language(CUDA)

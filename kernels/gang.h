@@ -4,11 +4,11 @@
 // (pairs, held-out streams), and each apply the whole commit. Scores are all that they exchange.
 //
 // Why the whole commit, when a member could compute a slice of it: of a step on one GPU (egg
-// 6 x 256, 131,072 members x 100) the update is 1.6 %. With N GPUs and the same population on each
-// it is N times that on every one, so N GPUs do N / (1 + 0.016 (N - 1)) times the work of one: 1.97
-// times with two (measured on two H200s: 1.969), 7.2 with eight. Slices would save 0.8 % of the
-// step of two, less the time to move the weights through the host, for a second way to the same
-// bytes; with eight GPUs, or with windows of 25, they would pay.
+// 6 x 256, 131,072 members x 100) the update is 0.9 %. With N GPUs and the same population on each
+// it is N times that on every one, so N GPUs do N / (1 + 0.009 (N - 1)) times the work of one: 1.98
+// times with two (measured on two H200s: 1.991, so within what clocks vary), 7.5 with eight. Slices
+// would save half of that 0.9 % on each of two, less the time to move the weights through the host,
+// for a second way to the same bytes; with eight GPUs, or with windows of 25, they would pay.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,25 @@
 #include <string>
 
 namespace hatchery {
+namespace {
+
+Status CheckStreams(const JobSpec& spec, uint64_t held_out_bytes) {
+  if (held_out_bytes / spec.held_out_streams < 2)
+    return InvalidArgument("the held-out data has " + std::to_string(held_out_bytes) +
+                           " bytes, fewer than two for each of " +
+                           std::to_string(spec.held_out_streams) +
+                           " streams; lower held_out_streams or hold out more")
+        .About("held_out");
+  if (held_out_bytes / spec.held_out_streams > kMaxStreamBytes)
+    return InvalidArgument("the held-out data has " + std::to_string(held_out_bytes) +
+                           " bytes, more than " + std::to_string(kMaxStreamBytes) +
+                           " for each of " + std::to_string(spec.held_out_streams) +
+                           " streams; raise held_out_streams or hold out less")
+        .About("held_out");
+  return {};
+}
+
+}  // namespace
 
 Status CheckEvaluate(const JobSpec& spec, Shard shard, size_t scores, uint64_t train_bytes) {
   if (shard.begin > shard.end || shard.end > spec.pairs())
@@ -24,7 +43,7 @@ Status CheckValidate(const JobSpec& spec, uint32_t begin, uint32_t end, uint64_t
                            std::to_string(spec.held_out_streams));
   if (begin != end && held_out_bytes == 0)
     return FailedPrecondition("this replica has no held-out data, so it cannot validate");
-  return {};
+  return begin == end ? Status() : CheckStreams(spec, held_out_bytes);
 }
 
 Status CheckWeights(const Model& model, uint64_t bytes) {
@@ -66,13 +85,7 @@ Status CheckDataSizes(const JobSpec& spec, uint64_t train_bytes, uint64_t held_o
                            " bytes, but one window reads " + std::to_string(spec.WindowBytes()) +
                            " (burn_in + window + 1); use more data or a shorter window")
         .About("train");
-  if (held_out_bytes != 0 && held_out_bytes / spec.held_out_streams < 2)
-    return InvalidArgument("the held-out data has " + std::to_string(held_out_bytes) +
-                           " bytes, fewer than two for each of " +
-                           std::to_string(spec.held_out_streams) +
-                           " streams; lower held_out_streams or hold out more")
-        .About("held_out");
-  return {};
+  return held_out_bytes == 0 ? Status() : CheckStreams(spec, held_out_bytes);
 }
 
 }  // namespace hatchery

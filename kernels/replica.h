@@ -103,6 +103,8 @@ inline HeldOutSums& HeldOutSums::operator+=(const HeldOutSums& other) {
   return *this;
 }
 
+// Of one held-out stream, whose tokens backends count in 32 bits.
+inline constexpr uint64_t kMaxStreamBytes = uint64_t{1} << 32;
 // Bytes [begin, end) of the held-out split that stream `stream` of `streams` covers; it predicts
 // every byte but its first. Streams have equal length; a remainder at the end is not scored.
 struct StreamSpan {
@@ -116,7 +118,8 @@ inline StreamSpan HeldOutStream(uint64_t held_out_bytes, uint32_t streams, uint3
 // What every backend asks of its arguments. OK if `shard` is within the population, `scores` has
 // two places a pair, and there is training data, of `train_bytes`.
 Status CheckEvaluate(const JobSpec& spec, Shard shard, size_t scores, uint64_t train_bytes);
-// OK if streams [begin, end) are the job's and, unless there are none, there is held-out data.
+// OK if streams [begin, end) are the job's and, unless there are none, there is held-out data of
+// two to kMaxStreamBytes bytes a stream.
 Status CheckValidate(const JobSpec& spec, uint32_t begin, uint32_t end, uint64_t held_out_bytes);
 // OK if `bytes` of weights are a whole replica.
 Status CheckWeights(const Model& model, uint64_t bytes);
@@ -128,7 +131,7 @@ Status CheckCommit(const Replica& replica, const Commit& commit);
 // the message.
 Status CheckBytes(const char* what, const Model& model, uint64_t offset, uint64_t size);
 
-// OK if `data` is long enough for `spec`: at least one window, and two bytes a held-out stream
+// OK if `data` fits `spec`: at least one window, and two to kMaxStreamBytes bytes a held-out stream
 // unless there is no held-out data at all.
 Status CheckData(const JobSpec& spec, const DataView& data);
 // The same, for data that is known by its size only.

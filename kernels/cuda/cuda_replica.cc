@@ -18,11 +18,16 @@ using cuda::FromCuda;
 
 // Recurrent states of the reference kernel take at most this much memory; fewer blocks if more.
 constexpr uint64_t kMaxReferenceStates = uint64_t{1} << 30;
-// Tokens that one launch evaluates, so that a stop request is heard within a moment.
+// Tokens that one launch evaluates of a model with up to kUsualParameters in its matrices (egg
+// 6 x 256 has 4.8 million), and fewer of a larger one in proportion, so that a stop request is
+// heard within a moment: for egg 6 x 256 on an H100, 0.2 seconds, or 2 by the reference kernels.
 constexpr uint64_t kReferenceTokensAtOnce = 1 << 18;
 constexpr uint64_t kFastTokensAtOnce = 1 << 24;
+constexpr uint64_t kUsualParameters = 5'000'000;
 // Sums that the fast update holds at a time: 256 MB.
 constexpr size_t kSumsAtOnce = size_t{1} << 26;
+// Bytes that blocks leave free for what is allocated where it is used: scores, tiles, sums.
+constexpr size_t kRoomToWork = size_t{4} << 20;
 
 // Calls `allocate` with `most`, and with half as much for as long as memory is short of it; what it
 // came to is left in `most`. The error is that of 1.
@@ -57,9 +62,7 @@ class CudaReplica : public Replica {
                                           : ", fused)");
   }
 
-  uint32_t RoundPairs() const override {
-    return std::max(1u, BlocksAtOnce() * BlockSequences() / 2);
-  }
+  uint32_t RoundPairs() const override { return std::max(1u, blocks_ * BlockSequences() / 2); }
 
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
   StatusOr<HeldOutSums> Validate(uint32_t begin, uint32_t end, std::stop_token stop) override;
@@ -74,18 +77,16 @@ class CudaReplica : public Replica {
  private:
   Status UseDevice() const { return FromCuda(cudaSetDevice(options_.device), "select the device"); }
   Status AllocateModel();
-  Status ChooseKernel(const cudaDeviceProp& properties);
+  Status ChooseKernel(uint32_t multiprocessors);
+  Status AllocateBlocks(uint32_t blocks);
   Status AllocateHopper(uint32_t blocks);
   cuda::HopperMemory HopperMemory() const;
   Status AllocateMma(uint32_t blocks);
   cuda::MmaMemory MmaMemory() const;
-  // Blocks of the kernel that run at a time; sequences that a block carries at a time; and that one
-  // launch takes.
-  uint32_t BlocksAtOnce() const {
-    return kernel_ == Kernel::kReference ? reference_blocks_ : fast_blocks_;
-  }
+  // Sequences that a block carries at a time; and sequences, and tokens, that one launch takes.
   uint32_t BlockSequences() const;
   uint32_t SequencesAtOnce(uint64_t tokens_each) const;
+  uint64_t TokensAtOnce() const;
   Status LoadData(DataView data);
   cuda::ModelView View() const;
   cuda::Sequences MemberSequences(Shard shard) const;
@@ -106,7 +107,7 @@ class CudaReplica : public Replica {
   enum class Kernel { kReference, kMma, kHopper } kernel_ = Kernel::kReference;
   const cuda::UpdateMethod* fast_matrices_ = &cuda::kRademacherMatrices;  // where FastUpdateFits
   cuda::MmaPlan mma_plan_;
-  uint32_t reference_blocks_ = 0, fast_blocks_ = 0;  // that run at a time
+  uint32_t blocks_ = 0;  // of the kernel that run at a time
   uint32_t step_ = 0;
 
   cuda::MemoryLimit memory_;  // of the buffers below
@@ -139,17 +140,12 @@ Status CudaReplica::Open(DataView data) {
   HATCHERY_RETURN_IF_ERROR(FromCuda(cudaGetDeviceProperties(&properties, options_.device),
                                     "read the device's properties"));
   device_name_ = properties.name;
-  const uint64_t state = cuda::ReferenceStateBytes(View());
-  const uint64_t wanted = 4 * static_cast<uint64_t>(properties.multiProcessorCount);
-  reference_blocks_ =
-      static_cast<uint32_t>(std::clamp<uint64_t>(kMaxReferenceStates / state, 1, wanted));
-  HATCHERY_RETURN_IF_ERROR(ChooseKernel(properties));
+  HATCHERY_RETURN_IF_ERROR(ChooseKernel(static_cast<uint32_t>(properties.multiProcessorCount)));
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
-  if (kernel_ != Kernel::kReference)
-    HATCHERY_RETURN_IF_ERROR(AllocateAtMost(fast_blocks_, [this](uint32_t blocks) {
-      return kernel_ == Kernel::kHopper ? AllocateHopper(blocks) : AllocateMma(blocks);
-    }));
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
+  // Last, for of blocks there may be fewer.
+  HATCHERY_RETURN_IF_ERROR(
+      AllocateAtMost(blocks_, [this](uint32_t blocks) { return AllocateBlocks(blocks); }));
   return Restore(0, InitialWeights(model_, spec_.seed));
 }
 
@@ -160,30 +156,40 @@ Status CudaReplica::AllocateModel() {
   HATCHERY_RETURN_IF_ERROR(offsets_.CopyFrom(offsets));
   HATCHERY_RETURN_IF_ERROR(weights_.Allocate(model_.bytes(), "the model"));
   HATCHERY_RETURN_IF_ERROR(next_.Allocate(model_.bytes(), "the model's update"));
-  HATCHERY_RETURN_IF_ERROR(AllocateAtMost(reference_blocks_, [this](uint32_t blocks) {
-    return states_.Allocate(blocks * cuda::ReferenceStateBytes(View()), "the recurrent state");
-  }));
   HATCHERY_RETURN_IF_ERROR(fitness_.Allocate(spec_.pairs(), "the fitness"));
   HATCHERY_RETURN_IF_ERROR(lanes_.Allocate(2, "the digest"));
   HATCHERY_RETURN_IF_ERROR(token_.Allocate(1, "a token"));
   return logits_.Allocate(core::kVocabulary, "the logits");
 }
 
-Status CudaReplica::ChooseKernel(const cudaDeviceProp& properties) {
-  fast_blocks_ = static_cast<uint32_t>(properties.multiProcessorCount);
-  if (options_.kernels == CudaKernels::kAuto &&
-      cuda::RunsSm90a(properties.major, properties.minor))
-    fast_matrices_ = &cuda::kHopperMatrices;
-  if (options_.kernels == CudaKernels::kAuto &&
-      cuda::HopperFits(View(), properties.major, properties.minor)) {
-    kernel_ = Kernel::kHopper;
-  } else if (options_.kernels != CudaKernels::kReference) {
+Status CudaReplica::ChooseKernel(uint32_t multiprocessors) {
+  bool hopper = false;
+  if (options_.kernels == CudaKernels::kAuto)
+    HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::RunsSm90a(hopper), "ask the device what code it runs"));
+  if (hopper) fast_matrices_ = &cuda::kHopperMatrices;
+  if (options_.kernels != CudaKernels::kReference)
     HATCHERY_RETURN_IF_ERROR(FromCuda(cuda::PlanMma(View(), mma_plan_), "plan the evaluation"));
-    if (mma_plan_.threads == 0) return {};
+  if (hopper && cuda::HopperFits(View())) {
+    kernel_ = Kernel::kHopper;
+    blocks_ = multiprocessors;
+  } else if (mma_plan_.sequences != 0) {
     kernel_ = Kernel::kMma;
-    fast_blocks_ *= mma_plan_.blocks_at_once;
+    blocks_ = multiprocessors * mma_plan_.blocks_at_once;
+  } else {
+    const uint64_t most = kMaxReferenceStates / cuda::ReferenceStateBytes(View());
+    blocks_ = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, 4 * uint64_t{multiprocessors}));
   }
   return {};
+}
+
+Status CudaReplica::AllocateBlocks(uint32_t blocks) {
+  // Whatever evaluates, one block of the reference kernel samples.
+  const size_t references = kernel_ == Kernel::kReference ? blocks : 1;
+  HATCHERY_RETURN_IF_ERROR(
+      states_.Allocate(references * cuda::ReferenceStateBytes(View()), "the recurrent state"));
+  if (kernel_ == Kernel::kHopper) HATCHERY_RETURN_IF_ERROR(AllocateHopper(blocks));
+  if (kernel_ == Kernel::kMma) HATCHERY_RETURN_IF_ERROR(AllocateMma(blocks));
+  return cuda::Buffer<int8_t>(&memory_).Allocate(kRoomToWork, "the scores and sums of a launch");
 }
 
 Status CudaReplica::AllocateHopper(uint32_t blocks) {
@@ -202,7 +208,7 @@ cuda::HopperMemory CudaReplica::HopperMemory() const {
 }
 
 Status CudaReplica::AllocateMma(uint32_t blocks) {
-  const cuda::MmaSizes sizes = cuda::MmaSizesFor(View(), blocks);
+  const cuda::MmaSizes sizes = cuda::MmaSizesFor(View(), mma_plan_, blocks);
   HATCHERY_RETURN_IF_ERROR(mma_weights_.Allocate(sizes.weights, "the arranged weights"));
   HATCHERY_RETURN_IF_ERROR(mma_noise_.Allocate(sizes.noise, "the noise of a launch"));
   HATCHERY_RETURN_IF_ERROR(mma_vectors_.Allocate(sizes.vectors, "the perturbed vectors"));
@@ -218,7 +224,7 @@ uint32_t CudaReplica::BlockSequences() const {
     case Kernel::kHopper:
       return cuda::kHopperMembers;
     case Kernel::kMma:
-      return cuda::kMmaSequences;
+      return mma_plan_.sequences;
     case Kernel::kReference:
       break;
   }
@@ -226,11 +232,15 @@ uint32_t CudaReplica::BlockSequences() const {
 }
 
 uint32_t CudaReplica::SequencesAtOnce(uint64_t tokens_each) const {
-  const bool fast = kernel_ != Kernel::kReference;
-  const uint64_t unit =
-      fast ? uint64_t{fast_blocks_} * BlockSequences() : 2 * uint64_t{reference_blocks_};
-  const uint64_t tokens = fast ? kFastTokensAtOnce : kReferenceTokensAtOnce;
-  return static_cast<uint32_t>(std::max<uint64_t>(1, tokens / (tokens_each * unit)) * unit);
+  const uint64_t unit = uint64_t{blocks_} * std::max(2u, BlockSequences());  // of whole pairs
+  return static_cast<uint32_t>(std::max<uint64_t>(1, TokensAtOnce() / (tokens_each * unit)) * unit);
+}
+
+uint64_t CudaReplica::TokensAtOnce() const {
+  if (options_.tokens_at_once != 0) return options_.tokens_at_once;
+  const uint64_t tokens =
+      kernel_ == Kernel::kReference ? kReferenceTokensAtOnce : kFastTokensAtOnce;
+  return tokens * kUsualParameters / std::max(kUsualParameters, model_.matrix_parameters());
 }
 
 Status CudaReplica::LoadData(DataView data) {
@@ -262,7 +272,7 @@ cuda::Sequences CudaReplica::MemberSequences(Shard shard) const {
 
 Status CudaReplica::Run(const cuda::Sequences& sequences) {
   const uint32_t tiles = (sequences.count + BlockSequences() - 1) / BlockSequences();
-  const uint32_t blocks = std::min(tiles, BlocksAtOnce());
+  const uint32_t blocks = std::min(tiles, blocks_);
   const cudaError_t launched =
       kernel_ == Kernel::kHopper ? cuda::HopperEvaluate(View(), sequences, blocks, HopperMemory())
       : kernel_ == Kernel::kMma
@@ -381,9 +391,9 @@ Status CudaReplica::UpdateTiles(const cuda::UpdateStep& step, const cuda::Update
     }));
   for (size_t first = 0; first < count; first += at_once) {
     const auto part = static_cast<uint32_t>(std::min(at_once, count - first));
-    HATCHERY_RETURN_IF_ERROR(FromCuda(method.launch(View(), step, tiles.data() + first, part,
-                                                    update_sums_.data(), next_.data()),
-                                      "launch the update"));
+    HATCHERY_RETURN_IF_ERROR(FromCuda(
+        method.launch(View(), step, tiles.data() + first, part, update_sums_.data(), next_.data()),
+        "launch the update"));
   }
   return {};
 }
@@ -467,6 +477,17 @@ int CudaDeviceCount() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+Status CheckCudaDevice(int device) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && device >= 0 && device < count) return {};
+  const std::string line = "there is no CUDA device " + std::to_string(device);
+  if (error != cudaSuccess)
+    return NotFound(line + ": " + cudaGetErrorString(error) + "; use the CPU backend");
+  return NotFound(line + "; this process sees " + std::to_string(count) +
+                  (count == 0 ? "; use the CPU backend" : ", numbered from 0"));
+}
+
 StatusOr<DeviceMemory> CudaMemory(int device) {
   size_t free = 0, size = 0;
   if (cudaSetDevice(device) != cudaSuccess || cudaMemGetInfo(&free, &size) != cudaSuccess)
@@ -478,11 +499,7 @@ StatusOr<std::unique_ptr<Replica>> CreateCudaReplica(const JobSpec& spec, DataVi
                                                      const CudaOptions& options) {
   HATCHERY_RETURN_IF_ERROR(spec.Validate());
   if (!data.train.empty()) HATCHERY_RETURN_IF_ERROR(CheckData(spec, data));
-  const int devices = CudaDeviceCount();
-  if (options.device < 0 || options.device >= devices)
-    return NotFound("there is no CUDA device " + std::to_string(options.device) +
-                    "; this process sees " + std::to_string(devices) +
-                    "; use the CPU backend or another device");
+  HATCHERY_RETURN_IF_ERROR(CheckCudaDevice(options.device));
   auto replica = std::make_unique<CudaReplica>(spec, data, options);
   HATCHERY_RETURN_IF_ERROR(replica->Open(data));
   return std::unique_ptr<Replica>(std::move(replica));

@@ -22,10 +22,16 @@ struct CudaOptions {
   // like it works in smaller chunks, to the same bytes; the kernels stay those that fit the shape,
   // and if one block of theirs does not fit, creation fails.
   uint64_t memory_limit = 0;
+  // Tokens that one launch evaluates at most, but whole windows of at least one round (RoundPairs);
+  // 0: what the device does within a moment. Tests make it small.
+  uint32_t tokens_at_once = 0;
 };
 
 // CUDA devices that this process can use; 0 without a driver.
 int CudaDeviceCount();
+
+// OK if `device` is one of them; else kNotFound: how many there are, or why CUDA cannot tell.
+Status CheckCudaDevice(int device);
 
 // Memory of one of them. Thread-safe; opens the device if this process has not yet.
 StatusOr<DeviceMemory> CudaMemory(int device);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "kernels/status.h"
@@ -15,9 +16,11 @@
 namespace hatchery::cuda {
 
 // OK, or one line that names what was attempted.
-inline Status FromCuda(cudaError_t error, const char* what) {
+inline Status FromCuda(cudaError_t error, std::string_view what) {
   if (error == cudaSuccess) return {};
-  return InternalError(std::string("CUDA: ") + what + ": " + cudaGetErrorString(error));
+  std::string line = "CUDA: " + std::string(what) + ": " + cudaGetErrorString(error);
+  if (error == cudaErrorMemoryAllocation) return ResourceExhausted(std::move(line));
+  return InternalError(std::move(line));
 }
 
 // How much device memory an owner of buffers may take; it must outlive them. 0: all that is free.
@@ -56,25 +59,23 @@ class Buffer {
   }
   ~Buffer() { Free(); }
 
-  // Replaces what it held. `what` names the use in the error.
+  // Replaces what it held. `what` names the use in the error: kResourceExhausted if only memory is
+  // short.
   Status Allocate(size_t size, const char* what) {
     Free();
     if (size == 0) return {};
     const uint64_t bytes = uint64_t{size} * sizeof(T);
-    const bool allowed = limit_ == nullptr || limit_->Take(bytes);
-    if (!allowed || cudaMalloc(reinterpret_cast<void**>(&data_), bytes) != cudaSuccess) {
-      if (allowed && limit_ != nullptr) limit_->GiveBack(bytes);
-      cudaGetLastError();
-      data_ = nullptr;
-      size_t free = 0, total = 0;
-      cudaMemGetInfo(&free, &total);
-      return ResourceExhausted(
-          "the GPU has " + std::to_string(limit_ == nullptr ? free : limit_->Left(free)) +
-          " bytes free of " + std::to_string(total) + ", but " + what + " takes " +
-          std::to_string(bytes) + "; stop other programs on it or use a smaller model");
+    if (limit_ != nullptr && !limit_->Take(bytes)) return TooLarge(bytes, what);
+    const cudaError_t error = cudaMalloc(reinterpret_cast<void**>(&data_), bytes);
+    if (error == cudaSuccess) {
+      size_ = size;
+      return {};
     }
-    size_ = size;
-    return {};
+    cudaGetLastError();  // told here, so not by the next launch too
+    data_ = nullptr;
+    if (limit_ != nullptr) limit_->GiveBack(bytes);
+    if (error == cudaErrorMemoryAllocation) return TooLarge(bytes, what);
+    return FromCuda(error, std::string("allocate ") + what);
   }
 
   Status CopyFrom(std::span<const T> values, size_t at = 0) {
@@ -94,6 +95,15 @@ class Buffer {
   size_t size() const { return size_; }
 
  private:
+  Status TooLarge(uint64_t bytes, const char* what) const {
+    size_t free = 0, total = 0;
+    HATCHERY_RETURN_IF_ERROR(
+        FromCuda(cudaMemGetInfo(&free, &total), "read the device's free memory"));
+    return ResourceExhausted(
+        "the GPU has " + std::to_string(limit_ == nullptr ? free : limit_->Left(free)) +
+        " bytes free of " + std::to_string(total) + ", but " + what + " takes " +
+        std::to_string(bytes) + "; stop other programs on it or use a smaller model");
+  }
   void Free() {
     cudaFree(std::exchange(data_, nullptr));
     const uint64_t bytes = uint64_t{std::exchange(size_, 0)} * sizeof(T);

@@ -113,6 +113,17 @@ __global__ void __launch_bounds__(kThreads, 1)
     asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
     Consume<kPerturbed>(model, sequences, memory, shared, tiles);
   }
+#else
+  __trap();  // an error, where an empty kernel would leave scores as they were
+#endif
+}
+
+__device__ bool is_sm90a;
+__global__ void SayWhetherSm90a() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  is_sm90a = true;
+#else
+  is_sm90a = false;
 #endif
 }
 
@@ -139,8 +150,14 @@ HopperSizes SizesFor(uint32_t layers, uint32_t blocks) {
           rows * 2};
 }
 
-bool HopperFits(const ModelView& model, int major, int minor) {
-  return RunsSm90a(major, minor) && model.hidden == kHopperHidden && model.rank == 1 &&
+cudaError_t RunsSm90a(bool& runs) {
+  SayWhetherSm90a<<<1, 1>>>();
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? cudaMemcpyFromSymbol(&runs, is_sm90a, sizeof runs) : error;
+}
+
+bool HopperFits(const ModelView& model) {
+  return model.hidden == kHopperHidden && model.rank == 1 &&
          model.noise == core::Noise::kRademacher;
 }
 

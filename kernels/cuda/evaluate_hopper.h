@@ -10,7 +10,7 @@
 
 namespace hatchery::cuda {
 
-// Sequences that one block carries at a time, and blocks a multiprocessor.
+// Sequences that one block carries at a time; a multiprocessor takes one block.
 inline constexpr uint32_t kHopperMembers = 128;
 
 // Device memory that the fast evaluation works in, sized by HopperSizes.
@@ -27,12 +27,14 @@ struct HopperSizes {  // in elements
 };
 HopperSizes SizesFor(uint32_t layers, uint32_t blocks);
 
-// Whether a device of this capability runs the code for sm_90a, which alone has Hopper's warpgroup
-// products; on others kernels that need them are empty.
-inline bool RunsSm90a(int major, int minor) { return major == 9 && minor == 0; }
+// Whether the current device runs this program's code for sm_90a, which alone has Hopper's
+// warpgroup products; elsewhere the kernels that need them only trap. It asks the device: a
+// capability of 9.0 does not tell whether that code was compiled in, nor whether the driver was
+// told to take PTX.
+cudaError_t RunsSm90a(bool& runs);
 
-// Whether the fast evaluation computes this model's members on a device of this capability.
-bool HopperFits(const ModelView& model, int major, int minor);
+// Whether the fast evaluation computes this model's members, on a device that runs code for sm_90a.
+bool HopperFits(const ModelView& model);
 
 // Lays the model's weights out for HopperEvaluate.
 cudaError_t HopperPack(const ModelView& model, const HopperMemory& memory);

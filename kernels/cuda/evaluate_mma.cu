@@ -1,16 +1,18 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
 // Evaluation on the tensor cores of Ampere and later (mma.sync), for every hidden size that is a
-// multiple of 32, any rank and both kinds of noise. A block carries 32 sequences through all
-// tokens and layers; their activations stay in shared memory.
+// multiple of 32, any rank and both kinds of noise. A block carries 32 sequences, or 16 of a wide
+// model, through all tokens and layers; their activations stay in shared memory.
 //
 // It alternates between two phases with a barrier between them. In products a warp computes 32
-// outputs of 32 sequences, weights straight from L2. In row phases a warp takes a pair of
+// outputs of all sequences, weights straight from L2. In row phases a warp takes a pair of
 // sequences: norms, gates, and the dot products B x that the next product's perturbation needs.
 // Sequences 2 p and 2 p + 1 are rows r and r + 8 of a 16-row product, so that one thread finishes
 // both and reads their noise once. Noise and perturbed vectors are drawn once for all tokens and
 // lie in L2. mma_layout.cuh says where in them what lies, mma_pack.cu lays the weights out.
 #include <cuda_runtime.h>
+
+#include <initializer_list>
 
 #include "kernels/core/score.h"
 #include "kernels/core/window.h"
@@ -27,11 +29,10 @@ namespace {
 
 constexpr uint32_t kAhead = 2;  // fragments under way to a thread's registers
 constexpr uint32_t kPad = 16;   // bytes between rows, so that eight rows lie in different banks
-constexpr uint32_t kRows = kMmaSequences;
-constexpr uint32_t kPairs = kRows / 2;
-constexpr uint32_t kThreadsAtOnce = 768;  // of a multiprocessor, in one to three blocks
-constexpr uint32_t kDotSlots = 2;         // products of a phase
-constexpr uint32_t kPiece = 16;           // elements of a vector that a thread draws
+constexpr uint32_t kManyRows = 32, kFewRows = 16;  // sequences of a block, the most that fit
+constexpr uint32_t kThreadsAtOnce = 768;           // of a multiprocessor, in one to three blocks
+constexpr uint32_t kDotSlots = 2;                  // products of a phase
+constexpr uint32_t kPiece = 16;                    // elements of a vector that a thread draws
 constexpr uint32_t kAll = 0xFFFFFFFFu;
 
 enum class Draw { kNone, kRademacher, kGaussian };
@@ -40,9 +41,9 @@ __host__ __device__ constexpr uint32_t WideOf(uint32_t hidden) {
   return core::kMlpExpansion * hidden < core::kVocabulary ? core::kVocabulary
                                                           : core::kMlpExpansion * hidden;
 }
-__host__ __device__ constexpr uint32_t SharedBytes(uint32_t hidden, uint32_t rank) {
-  return kRows * (4 * (hidden + kPad) + WideOf(hidden) + kPad +
-                  kDotSlots * rank * static_cast<uint32_t>(sizeof(int32_t)));
+__host__ __device__ constexpr uint32_t SharedBytes(uint32_t rows, uint32_t hidden, uint32_t rank) {
+  return rows * (4 * (hidden + kPad) + WideOf(hidden) + kPad +
+                 kDotSlots * rank * static_cast<uint32_t>(sizeof(int32_t)));
 }
 
 // Rows of activations, `stride` bytes apart.
@@ -85,7 +86,8 @@ struct Divisions {
   MatmulDivision narrow, wide;
 };
 
-template <Draw kDraw>
+// `kRows` sequences, one a row: a multiple of the 16 rows of a product.
+template <Draw kDraw, uint32_t kRows>
 struct Block {
   const ModelView& model;
   const Sequences& sequences;
@@ -98,6 +100,7 @@ struct Block {
   int32_t* dots;  // slot, rank, row
   RowState* row_states;
 
+  static constexpr uint32_t kPairs = kRows / 2, kTiles = kRows / 16;
   static constexpr bool kPerturbed = kDraw != Draw::kNone;
   static constexpr core::Noise kNoise =
       kDraw == Draw::kGaussian ? core::Noise::kGaussian : core::Noise::kRademacher;
@@ -300,7 +303,7 @@ struct Block {
   __device__ void Multiply(const Product& product, uint32_t slot, uint32_t unit) const {
     const auto& [place, in, out] = product;
     const uint32_t lane = Lane();
-    int32_t sums[2][4][4] = {};
+    int32_t sums[kTiles][4][4] = {};
     const uint4* from =
         reinterpret_cast<const uint4*>(
             weights + (size_t{place.fragment} + size_t{unit} * place.inputs) * kFragmentBytes) +
@@ -322,7 +325,7 @@ struct Block {
           for (uint32_t half = 0; half < 2; ++half)
             ahead[i][half] = __ldg(from + 64 * (k + kAhead) + 32 * half);
 #pragma unroll
-        for (uint32_t t = 0; t < 2; ++t) {
+        for (uint32_t t = 0; t < kTiles; ++t) {
           uint32_t a[4];
           LoadMatrix(a, shared + 16 * t * in.stride + k * kChunk);
           MultiplyS8(sums[t][0], a, low.x, low.y);
@@ -335,7 +338,7 @@ struct Block {
     const MatmulDivision division =
         place.inputs * kChunk == model.hidden ? divisions.narrow : divisions.wide;
 #pragma unroll
-    for (uint32_t t = 0; t < 2; ++t) Finish(place, slot, division, sums[t], out, unit, 16 * t);
+    for (uint32_t t = 0; t < kTiles; ++t) Finish(place, slot, division, sums[t], out, unit, 16 * t);
   }
 
   // Perturbs and divides the sums of rows [row, row + 16).
@@ -511,7 +514,7 @@ struct Block {
   }
 };
 
-template <Draw kDraw>
+template <Draw kDraw, uint32_t kRows>
 __global__ void __launch_bounds__(kThreadsAtOnce, 1)
     MmaKernel(ModelView model, Sequences sequences, MmaMemory memory, MmaSizes sizes,
               Divisions divisions) {
@@ -519,21 +522,21 @@ __global__ void __launch_bounds__(kThreadsAtOnce, 1)
   __shared__ RowState row_states[kRows];
   const uint32_t stride = model.hidden + kPad, narrow = kRows * stride;
   const Tile wide{activations + 4 * narrow, WideOf(model.hidden) + kPad};
-  Block<kDraw> block{model,
-                     sequences,
-                     memory.weights,
-                     memory.noise + blockIdx.x * sizes.noise,
-                     memory.vectors + blockIdx.x * sizes.vectors,
-                     memory.states + blockIdx.x * sizes.states,
-                     0,
-                     divisions,
-                     {activations, stride},
-                     {activations + narrow, stride},
-                     {activations + 2 * narrow, stride},
-                     {activations + 3 * narrow, stride},
-                     wide,
-                     reinterpret_cast<int32_t*>(wide.Row(kRows)),
-                     row_states};
+  Block<kDraw, kRows> block{model,
+                            sequences,
+                            memory.weights,
+                            memory.noise + blockIdx.x * sizes.noise,
+                            memory.vectors + blockIdx.x * sizes.vectors,
+                            memory.states + blockIdx.x * sizes.states,
+                            0,
+                            divisions,
+                            {activations, stride},
+                            {activations + narrow, stride},
+                            {activations + 2 * narrow, stride},
+                            {activations + 3 * narrow, stride},
+                            wide,
+                            reinterpret_cast<int32_t*>(wide.Row(kRows)),
+                            row_states};
   for (uint32_t first = blockIdx.x * kRows; first < sequences.count; first += gridDim.x * kRows) {
     block.first = first;
     block.Run();
@@ -542,45 +545,52 @@ __global__ void __launch_bounds__(kThreadsAtOnce, 1)
 
 using Kernel = void (*)(ModelView, Sequences, MmaMemory, MmaSizes, Divisions);
 
+template <uint32_t kRows>
 Kernel KernelFor(core::Noise noise, bool perturbed) {
-  if (!perturbed) return MmaKernel<Draw::kNone>;
-  return noise == core::Noise::kRademacher ? MmaKernel<Draw::kRademacher>
-                                           : MmaKernel<Draw::kGaussian>;
+  if (!perturbed) return MmaKernel<Draw::kNone, kRows>;
+  return noise == core::Noise::kRademacher ? MmaKernel<Draw::kRademacher, kRows>
+                                           : MmaKernel<Draw::kGaussian, kRows>;
 }
 
 }  // namespace
 
 cudaError_t PlanMma(const ModelView& model, MmaPlan& plan) {
   plan = {};
-  int device = 0, major = 0, most = 0;
+  int device = 0, major = 0, of_block = 0, of_all = 0;  // the last two: bytes of shared memory
   cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess)
     error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
   if (error == cudaSuccess)
-    error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    error = cudaDeviceGetAttribute(&of_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&of_all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
   if (error != cudaSuccess || major < 8 || model.hidden % kChunk != 0) return error;
-  // What a block takes beside its dynamic shared memory.
-  constexpr uint32_t kStatic = kRows * sizeof(RowState), kReserved = 1024;
-  const uint32_t bytes = SharedBytes(model.hidden, model.rank);
-  if (bytes + kStatic > static_cast<uint32_t>(most)) return cudaSuccess;
-  error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
-  const uint32_t fit = static_cast<uint32_t>(most) / (bytes + kStatic + kReserved);
-  const uint32_t blocks = fit < 1 ? 1 : fit > 3 ? 3 : fit;
-  plan = {kThreadsAtOnce / blocks, bytes, blocks};
-  return error;
+  for (const uint32_t rows : {kManyRows, kFewRows}) {
+    const uint32_t bytes = SharedBytes(rows, model.hidden, model.rank);
+    const uint32_t all_bytes = bytes + rows * static_cast<uint32_t>(sizeof(RowState));
+    if (all_bytes > static_cast<uint32_t>(of_block)) continue;
+    constexpr uint32_t kReserved = 1024;  // by the system, of each block
+    const uint32_t fit = static_cast<uint32_t>(of_all) / (all_bytes + kReserved);
+    const uint32_t blocks = fit < 1 ? 1 : fit > 3 ? 3 : fit;
+    plan = {rows, kThreadsAtOnce / blocks, bytes, blocks};
+    break;
+  }
+  return cudaSuccess;
 }
 
-MmaSizes MmaSizesFor(const ModelView& model, uint32_t blocks) {
+MmaSizes MmaSizesFor(const ModelView& model, const MmaPlan& plan, uint32_t blocks) {
   const MatrixPlace head = PlaceOf(model, model.layers, 0);
-  const size_t row_bytes = size_t{kRows} * model.hidden;
+  const size_t row_bytes = size_t{plan.sequences} * model.hidden;
   return {(size_t{head.fragment} + head.outputs * head.inputs) * kFragmentBytes,
-          blocks * (size_t{kPairs} * NoiseChunks(model) * WordsPerChunk(model.noise)),
+          blocks * (size_t{plan.sequences / 2} * NoiseChunks(model) * WordsPerChunk(model.noise)),
           blocks * (Vectors(model) * row_bytes), blocks * (model.layers * row_bytes)};
 }
 
 cudaError_t MmaEvaluate(const ModelView& model, const Sequences& sequences, const MmaPlan& plan,
                         uint32_t blocks, const MmaMemory& memory) {
-  const Kernel kernel = KernelFor(model.noise, sequences.perturbed);
+  const Kernel kernel = plan.sequences == kManyRows
+                            ? KernelFor<kManyRows>(model.noise, sequences.perturbed)
+                            : KernelFor<kFewRows>(model.noise, sequences.perturbed);
   // The limit belongs to the kernel, not to the model that was planned last.
   const cudaError_t error = cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.shared_bytes));
@@ -589,7 +599,7 @@ cudaError_t MmaEvaluate(const ModelView& model, const Sequences& sequences, cons
       MatmulDivisionBy(core::MatmulDivisor(model.hidden)),
       MatmulDivisionBy(core::MatmulDivisor(core::kMlpExpansion * model.hidden))};
   kernel<<<blocks, plan.threads, plan.shared_bytes>>>(model, sequences, memory,
-                                                      MmaSizesFor(model, 1), divisions);
+                                                      MmaSizesFor(model, plan, 1), divisions);
   return cudaGetLastError();
 }
 

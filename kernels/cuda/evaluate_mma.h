@@ -10,12 +10,10 @@
 
 namespace hatchery::cuda {
 
-// Sequences that one block carries at a time.
-inline constexpr uint32_t kMmaSequences = 32;
-
 // How a model runs on a device.
 struct MmaPlan {
-  uint32_t threads = 0;         // of a block; 0: does not fit
+  uint32_t sequences = 0;       // that a block carries at a time; 0: the model does not fit
+  uint32_t threads = 0;         // of a block
   uint32_t shared_bytes = 0;    // of a block
   uint32_t blocks_at_once = 0;  // that a multiprocessor takes
 };
@@ -33,10 +31,10 @@ struct MmaSizes {  // in elements
 };
 
 // The plan for a model on the current device. It fits if the hidden size is a multiple of 32 and
-// the activations of 32 sequences fit in a multiprocessor's shared memory; any layers, rank and
+// the activations of 16 sequences fit in a multiprocessor's shared memory; any layers, rank and
 // noise.
 cudaError_t PlanMma(const ModelView& model, MmaPlan& plan);
-MmaSizes MmaSizesFor(const ModelView& model, uint32_t blocks);
+MmaSizes MmaSizesFor(const ModelView& model, const MmaPlan& plan, uint32_t blocks);
 
 // Lays the model's matrices out for MmaEvaluate.
 cudaError_t MmaPack(const ModelView& model, const MmaMemory& memory);

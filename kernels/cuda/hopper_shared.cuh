@@ -17,7 +17,7 @@ inline constexpr uint32_t kGroupThreads = 128;
 inline constexpr uint32_t kThreads = (kGroups + 1) * kGroupThreads;
 inline constexpr uint32_t kPairs = kHopperMembers / 2;
 inline constexpr uint32_t kRing = 4;
-inline constexpr uint32_t kHalfTile = 64 * 128;  // bytes: 64 members, 128 columns
+inline constexpr uint32_t kHalfTile = kHopperMembers / kGroups * 128;  // bytes: 128 columns
 inline constexpr uint32_t kTile = 2 * kHalfTile;
 inline constexpr uint32_t kTiles = 3;  // a group: x, h, and g or the MLP's hidden values
 static_assert(kLayerStages % (2 * kRing) == 0, "a layer keeps the parity");

@@ -4,8 +4,8 @@
 // a 256 x 128 tile of Z in the registers of two warpgroups. Eight more warps draw the noise: one
 // draws 128 elements of A or B for 128 pairs, a lane the four pairs that are one word of an
 // element's row, and writes them as bytes, A times the fitness, into a ring of stages in shared
-// memory. Stages of all tiles are one sequence, of which every block takes an equal run; where a run
-// ends within a tile, blocks add up in `sums`.
+// memory. Stages of all tiles are one sequence, of which every block takes an equal run; where a
+// run ends within a tile, blocks add up in `sums`.
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/update_move.cuh"
@@ -23,7 +23,6 @@ constexpr uint32_t kRing = 4;
 constexpr uint32_t kGroups = 2;  // warpgroups that multiply, 128 rows of the tile each
 constexpr uint32_t kMultipliers = kGroups * 128, kDrawers = 256;
 constexpr uint32_t kThreads = kMultipliers + kDrawers;
-static_assert(kTileColumns == kMoveWidth);
 
 struct Shared {
   alignas(1024) int8_t ring[kRing][kParts][kPartBytes];
@@ -175,6 +174,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     asm volatile("setmaxnreg.inc.sync.aligned.u32 168;");
     Sum(run, shared, sums);
   }
+#else
+  __trap();  // an error, where an empty kernel would leave all sums zero
 #endif
 }
 
@@ -191,7 +192,7 @@ cudaError_t Launch(const ModelView& model, const UpdateStep& step, const UpdateT
     error = cudaMemsetAsync(sums, 0, size_t{count} * kTileRows * kTileColumns * sizeof *sums);
   if (error != cudaSuccess) return error;
   SumTiles<<<static_cast<uint32_t>(multiprocessors), kThreads, kSharedBytes>>>(model, step, tiles,
-                                                                              count, sums);
+                                                                               count, sums);
   return Move<kTileRows>(model, step.matrix_threshold, tiles, count, sums, updated);
 }
 

@@ -7,12 +7,11 @@
 
 #include "kernels/core/update.h"
 #include "kernels/cuda/update.h"
+#include "kernels/cuda/update_noise.cuh"
 
 namespace hatchery::cuda {
 
-inline constexpr uint32_t kMoveWidth = 128;  // of a tile
-
-// Moves every gridDim.y-th row of the weights of tile blockIdx.x, kHeight rows of kMoveWidth
+// Moves every gridDim.y-th row of the weights of tile blockIdx.x, kHeight rows of kDrawn
 // elements, by their sums.
 template <uint32_t kHeight>
 __global__ void MoveWeights(ModelView model, uint64_t threshold, const UpdateTile* tiles,
@@ -22,7 +21,7 @@ __global__ void MoveWeights(ModelView model, uint64_t threshold, const UpdateTil
   if (column >= tile.columns) return;
   for (uint32_t r = blockIdx.y; r < kHeight && tile.row + r < tile.rows; r += gridDim.y) {
     const uint64_t at = tile.offset + uint64_t{tile.row + r} * tile.columns + column;
-    const int32_t z = sums[(size_t{blockIdx.x} * kHeight + r) * kMoveWidth + threadIdx.x];
+    const int32_t z = sums[(size_t{blockIdx.x} * kHeight + r) * kDrawn + threadIdx.x];
     updated[at] = static_cast<int8_t>(core::UpdatedWeight(model.weights[at], z, threshold));
   }
 }
@@ -32,7 +31,7 @@ cudaError_t Move(const ModelView& model, uint64_t threshold, const UpdateTile* t
                  uint32_t count, const int32_t* sums, int8_t* updated) {
   constexpr uint32_t kRowsEach = 8;
   const dim3 grid(count, (kHeight + kRowsEach - 1) / kRowsEach);
-  MoveWeights<kHeight><<<grid, kMoveWidth>>>(model, threshold, tiles, sums, updated);
+  MoveWeights<kHeight><<<grid, kDrawn>>>(model, threshold, tiles, sums, updated);
   return cudaGetLastError();
 }
 

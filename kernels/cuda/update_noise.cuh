@@ -10,8 +10,8 @@
 
 namespace hatchery::cuda {
 
-// Elements that one draw of noise gives.
-inline constexpr uint32_t kDrawn = 128;
+// Elements that one draw of noise gives, and so the width of the tiles of Z.
+inline constexpr uint32_t kDrawn = core::ElementsPerBlock(core::Noise::kRademacher);
 inline constexpr uint32_t kDrawnBytes = kDrawn / 8;
 
 // Fitness of pairs pair .. pair + 3, `pair` being a multiple of 4; 0 beyond the last.
@@ -35,8 +35,8 @@ __device__ inline void TransposeBytes(uint32_t a, uint32_t b, uint32_t c, uint32
 
 // kDrawn noise bits of each of pairs pair .. pair + 3: word k holds byte k of all four.
 __device__ inline void DrawFour(const ModelView& model, uint32_t noise_step, uint32_t pair,
-                                uint32_t tensor, core::Factor factor, uint32_t rank,
-                                uint32_t block, uint32_t (&words)[kDrawnBytes]) {
+                                uint32_t tensor, core::Factor factor, uint32_t rank, uint32_t block,
+                                uint32_t (&words)[kDrawnBytes]) {
   core::Word4 of[4];
 #pragma unroll
   for (uint32_t i = 0; i < 4; ++i)

@@ -19,7 +19,6 @@ constexpr uint32_t kTile = kDrawn;  // rows and columns of a matrix's tile; elem
 constexpr uint32_t kRowWords = 20;  // of four pairs' bits: 16, padded so that writes do not clash
 constexpr uint32_t kMatrixPairs = 64;
 constexpr uint32_t kElementPairs = 4 * kThreads;
-static_assert(kTile == kMoveWidth);
 
 // Bits of a chunk's pairs, transposed in fours.
 struct Bits {
@@ -149,7 +148,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   const UpdateTile tile = tiles[blockIdx.x];
   const uint32_t block =
       tile.row * core::BlocksPerRow(model.noise, tile.columns) + tile.column / kDrawn;
-  int32_t all = 0, scaled[kTile] = {};  // below 2^15 pairs a thread times 127 times 2^7
+  int32_t all = 0, scaled[kTile] = {};  // at most 2^16 pairs a thread times 127 times 2^7: < 2^30
   const Chunks mine = MyChunks(step.pairs, kElementPairs);
   for (uint32_t chunk = mine.begin; chunk < mine.end; ++chunk) {
     const uint32_t pair = chunk * kElementPairs + 4 * threadIdx.x;

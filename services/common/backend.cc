@@ -26,6 +26,10 @@ StatusOr<std::unique_ptr<Replica>> CreateCuda(const JobSpec& spec, DataView data
 }
 #else
 int CudaDeviceCount() { return 0; }
+Status CheckCudaDevice(int device) {
+  return NotFound("there is no CUDA device " + std::to_string(device) +
+                  ", as this build has no CUDA backend; use --backend cpu");
+}
 StatusOr<std::unique_ptr<Replica>> CreateCuda(const JobSpec&, DataView, int) {
   return FailedPrecondition("this build has no CUDA backend; use --backend cpu");
 }
@@ -94,12 +98,9 @@ StatusOr<std::vector<int>> ChooseDevices(const BackendOptions& options) {
     return AllDevices();
   }
   HATCHERY_ASSIGN_OR_RETURN(const auto devices, ParseDevices(options.devices));
-  const int count = CudaDeviceCount();
   for (const int device : devices)
-    if (device >= count)
-      return NotFound("--devices " + options.devices + ": there is no CUDA device " +
-                      std::to_string(device) + "; this process sees " + std::to_string(count) +
-                      (count == 0 ? "; use --backend cpu" : ", numbered from 0"));
+    if (const Status there = CheckCudaDevice(device); !there.ok())
+      return NotFound("--devices " + options.devices + ": " + there.message());
   return devices;
 }
 

@@ -8,8 +8,9 @@
 
 namespace hatchery::coordinator {
 
-// The task by which a worker proves itself: a tiny job that uses every part of the contract that
-// jobs share, and the digest that it ends with, 16 bytes, computed here.
+// The task by which a worker proves itself: a small job (some 20 ms of one CPU thread) that uses
+// every part of the contract that jobs share, and the digest that it ends with, 16 bytes, computed
+// here.
 struct KnownAnswer {
   v1::Job task;
   std::string data;

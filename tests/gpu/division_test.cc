@@ -21,8 +21,8 @@ TEST(NormDivision, EqualsTheContractEverywhere) {
 }
 
 TEST(MatmulDivision, EqualsTheContractEverywhere) {
-  for (uint32_t inputs :
-       {32u, 64u, 96u, 128u, 160u, 256u, 384u, 512u, 640u, 1024u, 2048u, 32768u}) {
+  for (uint32_t inputs : {32u, 64u, 96u, 128u, 160u, 256u, 384u, 512u, 640u, 896u, 1024u, 1792u,
+                          2048u, 7168u, 32768u}) {
     const int32_t d = core::MatmulDivisor(inputs);
     const cuda::MatmulDivision division = cuda::MatmulDivisionBy(d);
     for (int32_t sum = -130 * d; sum <= 130 * d; ++sum)
