@@ -6,6 +6,11 @@
 #include <utility>
 
 namespace hatchery::coordinator {
+namespace {
+
+constexpr int64_t kStoodStill = 2'000;  // milliseconds between two ticks
+
+}  // namespace
 
 Core::Core(CoreOptions options) : options_(std::move(options)), strikes_(options_.strikes) {}
 
@@ -58,8 +63,9 @@ StatusOr<Core::Actions> Core::Resume(int64_t now, const std::string& job) {
   if (run->record.damaged)
     return FailedPrecondition("job " + job + " cannot be resumed: " + run->record.reason)
         .About("job/" + job);
-  run->record.state = v1::JobState::QUEUED;
+  SetState(*run, v1::JobState::QUEUED);
   run->record.reason.clear();
+  run->load_trouble_since = -1;
   Log(job, "", run->record.step, "resumed", "resumed");
   Changed(*run);
   if (run->pending && !run->appending) EmitAppend(*run);
@@ -74,7 +80,7 @@ StatusOr<Core::Actions> Core::Cancel(int64_t now, const std::string& job) {
     return FailedPrecondition("job " + job + " is finished and cannot be cancelled")
         .About("job/" + job);
   ReleaseWorkers(*run, "cancelled");
-  run->record.state = v1::JobState::CANCELLED;
+  SetState(*run, v1::JobState::CANCELLED);
   run->record.reason.clear();
   Log(job, "", run->record.step, "cancelled", "cancelled");
   Changed(*run);
@@ -97,7 +103,11 @@ Core::Actions Core::WorkerDisconnected(int64_t now, const std::string& worker,
 }
 
 Core::Actions Core::Tick(int64_t now) {
-  now_ = now;
+  // While we ourselves stood still (a disk, a suspended machine) nobody could be heard.
+  const int64_t stood = last_tick_ < 0 ? 0 : now - last_tick_;
+  last_tick_ = now_ = now;
+  if (stood > kStoodStill)
+    for (auto& [id, worker] : workers_) worker.heard += stood;
   strength_.reset();
   std::vector<std::string> silent;
   const int64_t patience = int64_t{options_.heartbeat_seconds} * 6'000;

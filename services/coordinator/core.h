@@ -116,6 +116,9 @@ struct CoreOptions {
   std::map<std::string, uint32_t> strikes;  // what the shell remembers of Struck
 };
 
+// Digests of the newest steps are kept for votes that come late.
+inline constexpr size_t kDigestsKept = 4096;
+
 // A job as it is submitted, or found on disk at start-up.
 struct JobRecord {
   std::string id;
@@ -126,8 +129,9 @@ struct JobRecord {
   // Found on disk only:
   v1::JobState::State state = v1::JobState::QUEUED;
   std::string reason;
-  uint32_t step = 0;           // commits in the journal
-  std::string closing_digest;  // 16 bytes; empty: no closing record
+  uint32_t step = 0;                        // commits in the journal
+  std::string closing_digest;               // 16 bytes; empty: no closing record
+  std::map<uint32_t, std::string> digests;  // by step, of its newest commits: 16 bytes each
   bool final_checkpoint = false;
   bool damaged = false;  // its journal cannot be used; `reason` says why
   v1::JobUpdate latest;
@@ -200,6 +204,7 @@ class Core {
     int64_t patience = 1;                         // doubled when a lease expires
     uint32_t failures = 0;                        // in a row
     uint32_t load_failures = 0;                   // of its job
+    uint32_t complaints = 0;                      // Failure messages since its last result
     int64_t rests_until = 0;                      // after a failure
     int64_t heard = 0;
     bool lagging = false;  // its votes come too late to wait for
@@ -244,12 +249,15 @@ class Core {
     bool checkpoint_due = false;
     std::optional<CheckpointAsk> ask;
     size_t asks = 0;
+    int64_t load_trouble_since = -1;      // that somebody gave up loading it, and nobody was ready
     std::map<uint32_t, Settled> digests;  // settled, of the newest steps
     std::vector<AskReferee> inquiries;    // not yet answered
     std::vector<Accusation> accusations;  // waiting for the referee
     uint64_t shards_audited = 0, shards_disputed = 0, digests_disputed = 0;
     int64_t step_started = -1;
     StepMarks marks;
+    // It is closed, and its last checkpoint stored.
+    bool complete() const { return !record.closing_digest.empty() && record.final_checkpoint; }
     bool runnable() const {
       return record.state == v1::JobState::QUEUED || record.state == v1::JobState::RUNNING;
     }
@@ -261,6 +269,7 @@ class Core {
 
   // core_jobs.cc: which job runs, and its way from step to step.
   void AddRun(JobRecord record);
+  void SetState(Run& run, v1::JobState::State state);
   void Drive();
   Run* Chosen();
   void Assign(const std::string& id, Worker& worker, Run& run, bool reload);
@@ -336,6 +345,8 @@ class Core {
   void Uphold(Run& run, const std::string& digest, const std::string& by);
   void Consult(Run& run, uint32_t step, std::optional<Range> range);
   void JudgeDigest(Run& run, uint32_t step, const Finding& finding);
+  // Takes off the list what the referee has spoken on, or could not: it may be said again.
+  std::vector<Accusation> Answered(Run& run, uint32_t step);
   void Quarantine(const std::string& id, Run& run, const std::string& why);
 
   // core_audit.cc: second opinions on scores.
@@ -363,10 +374,11 @@ class Core {
   Actions Take();
 
   const CoreOptions options_;
-  int64_t now_ = 0;
+  int64_t now_ = 0, last_tick_ = -1;
   Actions actions_;
   Tally tally_;
   std::map<std::string, Run> runs_;
+  std::set<std::string> runnable_;  // of them; the others may be very many
   std::map<std::string, Worker> workers_;
   // Among a thousand workers those few are found at once that a message can make a difference to.
   std::set<std::string> idle_;        // kIdle

@@ -173,10 +173,7 @@ Core::Actions Core::RefereeSaid(int64_t now, const std::string& job, uint32_t st
     return inquiry.step == step && inquiry.range == range;
   });
   if (!finding.ok()) {
-    // Whoever accused is asked to speak again, not held to a question that nobody answers.
-    if (!range)
-      std::erase_if(run.accusations,
-                    [&](const Accusation& accusation) { return accusation.step == step; });
+    if (!range) Answered(run, step);
     Log(job, "", step, "referee_failed", finding.status().message());
     if (run.runnable()) PauseRun(run, "the referee: " + finding.status().message());
   } else if (range) {
@@ -187,11 +184,19 @@ Core::Actions Core::RefereeSaid(int64_t now, const std::string& job, uint32_t st
   return Take();
 }
 
+std::vector<Core::Accusation> Core::Answered(Run& run, uint32_t step) {
+  std::vector<Accusation> answered;
+  for (const Accusation& accusation : std::exchange(run.accusations, {}))
+    (accusation.step == step ? answered : run.accusations).push_back(accusation);
+  return answered;
+}
+
 void Core::JudgeDigest(Run& run, uint32_t step, const Finding& finding) {
   Log(run.record.id, "", step, "referee_said",
       "the journal gives digest " + Hex(finding.digest) + " at step " + std::to_string(step));
   const auto settled = run.digests.find(step);
   if (settled != run.digests.end() && settled->second.digest != finding.digest) {
+    Answered(run, step);
     if (run.runnable())
       PauseRun(run, "the journal says that step " + std::to_string(step) + " has digest " +
                         Hex(settled->second.digest) + ", but its commits give " +
@@ -204,16 +209,12 @@ void Core::JudgeDigest(Run& run, uint32_t step, const Finding& finding) {
   if (run.ask && run.ask->step == step) run.ask->replayed = finding.checkpoint_sha256;
   if (run.work && run.record.step == step && run.work->disputed())
     Uphold(run, finding.digest, "a replay of the journal gives");
-  const auto accusations = std::exchange(run.accusations, {});
-  for (const Accusation& accusation : accusations) {
-    if (accusation.step != step)
-      run.accusations.push_back(accusation);
-    else if (accusation.digest != finding.digest)
+  for (const Accusation& accusation : Answered(run, step))
+    if (accusation.digest != finding.digest)
       Quarantine(accusation.worker, run,
                  "its replica of step " + std::to_string(step) + " has digest " +
                      Hex(accusation.digest) + ", a replay of the journal gives " +
                      Hex(finding.digest));
-  }
 }
 
 }  // namespace hatchery::coordinator

@@ -1,6 +1,7 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 //
-// What the parts of the core share: how they name things in events and errors, and what a result is.
+// What the parts of the core share: how they name things in events and errors, and what a result
+// is.
 #pragma once
 
 #include <algorithm>

@@ -13,11 +13,6 @@
 #include "services/coordinator/progress.h"
 
 namespace hatchery::coordinator {
-namespace {
-
-constexpr size_t kDigestsKept = 4096;  // settled ones, for votes that come late
-
-}  // namespace
 
 StatusOr<Core::Run*> Core::Find(const std::string& job) {
   const auto at = runs_.find(job);
@@ -32,17 +27,28 @@ void Core::AddRun(JobRecord record) {
   Run& run = runs_[record.id];
   run.age = next_age_++;
   run.record = std::move(record);
+  SetState(run, run.record.state);
   const JobRecord& r = run.record;
+  // Nobody remembers how many agreed on them.
+  for (auto& [step, digest] : std::exchange(run.record.digests, {}))
+    run.digests[step] = {std::move(digest), 1};
   run.digests[0] = {r.initial_digest, 2};
   if (!r.closing_digest.empty()) run.digests[r.step] = {r.closing_digest, 1};
   if (!r.closing_digest.empty() && !r.final_checkpoint) run.checkpoint_due = true;
-  if (run.runnable() && !r.closing_digest.empty() && r.final_checkpoint) FinishRun(run);
+}
+
+void Core::SetState(Run& run, v1::JobState::State state) {
+  run.record.state = state;
+  if (run.runnable())
+    runnable_.insert(run.record.id);
+  else
+    runnable_.erase(run.record.id);
 }
 
 Core::Run* Core::Chosen() {
   Run* chosen = nullptr;
-  for (auto& [id, run] : runs_) {
-    if (!run.runnable()) continue;
+  for (const std::string& id : runnable_) {
+    Run& run = runs_.at(id);
     const auto rank = [](const Run& r) {
       return std::pair(-int64_t{r.record.job.priority()}, r.age);
     };
@@ -53,17 +59,20 @@ Core::Run* Core::Chosen() {
 
 // Puts every proven worker on the job that runs, and work into every idle worker's hands.
 void Core::Drive() {
-  Run* const chosen = Chosen();
-  for (auto& [id, run] : runs_) {
+  Run* chosen;
+  // One whose last checkpoint was stored while it was paused has nothing left to do.
+  while ((chosen = Chosen()) != nullptr && chosen->complete()) FinishRun(*chosen);
+  for (const std::string& id : runnable_) {
+    Run& run = runs_.at(id);
     if (&run == chosen || run.record.state != v1::JobState::RUNNING) continue;
     ReleaseWorkers(run, "a job of higher priority runs");
-    run.record.state = v1::JobState::QUEUED;
+    SetState(run, v1::JobState::QUEUED);
     Changed(run);
   }
   if (chosen == nullptr) return;
   Run& run = *chosen;
   if (run.record.state != v1::JobState::RUNNING) {
-    run.record.state = v1::JobState::RUNNING;
+    SetState(run, v1::JobState::RUNNING);
     Changed(run);
   }
   for (const std::string& id : std::exchange(idle_, {})) Assign(id, workers_.at(id), run, false);
@@ -112,7 +121,7 @@ void Core::ReleaseWorkers(Run& run, const std::string& reason) {
 
 void Core::PauseRun(Run& run, const std::string& reason) {
   ReleaseWorkers(run, reason.empty() ? "paused" : "paused: " + reason);
-  run.record.state = v1::JobState::PAUSED;
+  SetState(run, v1::JobState::PAUSED);
   run.record.reason = reason;
   Log(run.record.id, "", run.record.step, "paused", reason.empty() ? "paused" : reason);
   Changed(run);
@@ -231,7 +240,7 @@ Core::Actions Core::AppendFailed(int64_t now, const std::string& job, const Stat
 
 void Core::FinishRun(Run& run) {
   ReleaseWorkers(run, "finished");
-  run.record.state = v1::JobState::FINISHED;
+  SetState(run, v1::JobState::FINISHED);
   run.checkpoint_due = false;
   Log(run.record.id, "", run.record.step, "finished",
       "finished after " + Counted(run.record.step, "step"));

@@ -17,6 +17,8 @@ namespace hatchery::coordinator {
 namespace {
 
 constexpr uint32_t kLoadFailuresAllowed = 6;
+constexpr int64_t kLoadPatience = 600'000;  // milliseconds, for those who neither fail nor are done
+constexpr uint32_t kComplaintsAllowed = 200;  // since the last result; each is an event
 // Of one token's score, in bits: no logit can be further from the rest, nor better than certain
 // but by rounding.
 constexpr int64_t kWorstBits = 32;
@@ -161,6 +163,7 @@ void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready
   worker.round_pairs = ready.round_pairs();
   Reported(id, worker, ready.step());
   worker.load_failures = 0;
+  run.load_trouble_since = -1;
   if (ready.step() == run.record.step)
     Vote(id, run, ready.digest());
   else
@@ -170,6 +173,9 @@ void Core::OnReady(const std::string& id, Worker& worker, const v1::Ready& ready
 void Core::OnFailure(const std::string& id, Worker& worker, const v1::Failure& failure) {
   Log(failure.job_id() == worker.job ? worker.job : "", id, 0, "worker_failure",
       Clean(failure.message()));
+  if (++worker.complaints > kComplaintsAllowed)
+    return Expel(id, ResourceExhausted("more than " + std::to_string(kComplaintsAllowed) +
+                                       " failures without a result; see this worker's log"));
   const auto at = runs_.find(worker.job);
   if (at == runs_.end()) return;
   if (failure.digest().size() == 16 && failure.job_id() == worker.job) {
@@ -187,12 +193,17 @@ void Core::OnFailure(const std::string& id, Worker& worker, const v1::Failure& f
 }
 
 // A job that nobody can load must not keep the workers from the others for ever. Each fails for
-// itself: one broken worker, or a liar, does not speak for those who have not tried enough.
+// itself: one broken worker, or a liar, does not speak for those who have not tried enough, but
+// those who take for ever do not hold up the rest either.
 void Core::OnLoadFailure(Worker& worker, Run& run, const v1::Failure& failure) {
   if (worker.phase != Phase::kLoading) return;
-  ++worker.load_failures;
-  for (const auto& [id, other] : workers_)
-    if (other.job == run.record.id && other.load_failures < kLoadFailuresAllowed) return;
+  if (++worker.load_failures < kLoadFailuresAllowed) return;
+  if (run.load_trouble_since < 0) run.load_trouble_since = now_;
+  const bool patient = now_ - run.load_trouble_since < kLoadPatience;
+  for (const auto& [id, other] : workers_) {
+    if (Works(other, run)) return;
+    if (patient && other.job == run.record.id && other.load_failures < kLoadFailuresAllowed) return;
+  }
   if (run.runnable()) PauseRun(run, "no worker can load it: " + Clean(failure.message()));
 }
 
@@ -303,6 +314,7 @@ void Core::AcceptResult(const std::string& id, Run& run, uint64_t lease_id,
   known = known == 0 ? speed : (known + speed) / 2;
   worker.patience = 1;
   worker.failures = 0;
+  worker.complaints = 0;
   for (const uint64_t other : work.LeasesOn(lease.held_out, lease.range)) {
     const LeaseState& loser = work.leases.at(other);
     if (other != lease_id && now_ > loser.late) Doubt(loser.worker);

@@ -10,6 +10,7 @@
 #include "services/common/convert.h"
 #include "services/common/job.h"
 #include "services/common/run_events.h"
+#include "services/coordinator/core.h"
 #include "services/coordinator/progress.h"
 
 namespace hatchery::coordinator {
@@ -91,8 +92,11 @@ StatusOr<JobHistory> JobStore::Recover(const std::string& job_id) {
   }
   v1::JobUpdate last;
   const auto visit = [&](const JournalRecord& record) -> Status {
-    if (const auto* commit = std::get_if<CommitRecord>(&record))
+    if (const auto* commit = std::get_if<CommitRecord>(&record)) {
       history.updates.push_back(last = UpdateOf(*commit, history.job, last));
+      history.digests[commit->commit.step] = DigestToBytes(commit->digest_before);
+      if (history.digests.size() > kDigestsKept) history.digests.erase(history.digests.begin());
+    }
     if (const auto* closing = std::get_if<ClosingRecord>(&record)) history.closing = *closing;
     return {};
   };

@@ -24,7 +24,8 @@ namespace hatchery::coordinator {
 struct JobHistory {
   v1::Job job;
   core::Digest initial_digest;
-  std::vector<v1::JobUpdate> updates;  // one a commit
+  std::vector<v1::JobUpdate> updates;       // one a commit
+  std::map<uint32_t, std::string> digests;  // before the newest kDigestsKept commits, 16 bytes each
   std::optional<ClosingRecord> closing;
   uint64_t torn_bytes = 0;  // cut off the journal's end: a write that a crash broke off
 };

@@ -25,6 +25,7 @@ Status TakeHistory(const JobStore& store, JobHistory history, RecoveredJob& job)
   if (known) record.job.set_priority(priority);
   record.initial_digest = DigestToBytes(history.initial_digest);
   record.step = static_cast<uint32_t>(history.updates.size());
+  record.digests = std::move(history.digests);
   if (!history.updates.empty()) record.latest = history.updates.back();
   if (history.closing) {
     record.closing_digest = DigestToBytes(history.closing->digest);

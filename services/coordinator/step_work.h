@@ -129,7 +129,7 @@ struct StepWork {
   std::map<Place, Part> parts;            // accepted; ranges never overlap
   std::map<Place, std::string> authors;   // of the parts
   std::map<Place, Audit> audits;          // of some of them
-  std::string digest;  // that every accepted result was computed on; or empty
+  std::string digest;                     // that every accepted result was computed on; or empty
   Votes votes;
   int64_t waiting_since = -1;  // for votes, in milliseconds; -1: not waiting
 

@@ -137,6 +137,34 @@ TEST(CoreTest, ALoneWorkersWrongCommitIsFoundWhenASecondComes) {
   EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
 }
 
+// After a restart too, and however often the job is resumed.
+TEST(CoreTest, AWrongCommitIsFoundAfterARestartAndAgainAfterAResume) {
+  FakeWorld world;
+  JobRecord record;
+  record.id = "a";
+  record.job = FakeWorld::MakeJob(9);
+  record.spec = *SpecFromJob(record.job);
+  record.initial_digest = FakeWorld::DigestAt(0);
+  record.step = 4;
+  record.digests[2] = std::string(16, 'w');  // as the journal says
+  world.commits["a"].resize(4);
+  world.Do(world.core.JobRecovered(world.now, record));
+  world.Join("y");
+  for (int i = 0; i < 2; ++i) {
+    while (world.Work("y")) continue;
+    v1::WorkerMessage message;
+    v1::Failure& failure = *message.mutable_failure();
+    failure.set_job_id("a");
+    failure.set_step(2);
+    failure.set_digest(FakeWorld::DigestAt(2));
+    world.Say("y", message);
+    world.Judge();
+    EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED) << i;
+    EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
+    world.Do(*world.core.Resume(world.now, "a"));
+  }
+}
+
 TEST(CoreTest, ARefereeThatFailedIsAskedAgain) {
   FakeWorld world;
   StartJob(world, 9, {"x"}, 1);

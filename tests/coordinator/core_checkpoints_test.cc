@@ -67,6 +67,35 @@ TEST(CoreTest, OnlyTheWorkerThatWasAskedCanOfferACheckpoint) {
   EXPECT_THAT(world.checkpoints["a"], ElementsAre(3, 6));
 }
 
+// Storing takes its time, and the job can be paused meanwhile.
+TEST(CoreTest, APauseWhileTheLastCheckpointIsStoredLosesNothing) {
+  FakeWorld world;
+  v1::Job job = FakeWorld::MakeJob(3);
+  job.set_checkpoint_every(0);
+  world.Submit("a", job);
+  world.Submit("b", FakeWorld::MakeJob(3));
+  for (const char* id : {"x", "y"}) world.Join(id);
+  const std::string right = FakeWorld::FileHash(FakeWorld::DigestAt(3));
+  // Until it is believed; nothing is stored meanwhile.
+  for (int i = 0; i < 20000; ++i) {
+    if (world.core.CheckpointBelief("a", 3, right) == Core::Belief::kBelieved) break;
+    world.now += 10;
+    bool any = world.Work("x");
+    any |= world.Work("y");
+    world.Sync();
+    if (!any) world.Do(world.core.Tick(world.now));
+  }
+  ASSERT_EQ(world.core.CheckpointBelief("a", 3, right), Core::Belief::kBelieved);
+  world.offers.clear();
+  world.Do(*world.core.Pause(world.now, "a"));
+  world.Do(world.core.CheckpointStored(world.now, "a", 3));
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+  world.Do(*world.core.Resume(world.now, "a"));
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("b")->state(), State::FINISHED);
+}
+
 TEST(CoreTest, WhatWasThoughtOfOneUploadDoesNotHoldForTheNext) {
   FakeWorld world;
   world.Submit("a", FakeWorld::MakeJob(6));

@@ -159,6 +159,42 @@ TEST(CoreTest, AJobThatNobodyCanLoadIsPaused) {
   EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
 }
 
+TEST(CoreTest, OneThatLoadsForEverDoesNotKeepAJobThatNobodyCanLoad) {
+  FakeWorld world;
+  world.Submit("a", FakeWorld::MakeJob(6));
+  for (const char* id : {"fails", "hangs"}) world.Join(id);
+  for (int i = 0; i < 6; ++i) SayLoadFailure(world, "fails");
+  world.now += 599'000;
+  SayLoadFailure(world, "fails");
+  EXPECT_EQ(world.core.Job("a")->state(), State::RUNNING);
+  world.now += 2'000;
+  SayLoadFailure(world, "fails");
+  EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
+}
+
+TEST(CoreTest, WhoOnlyComplainsIsSentAway) {
+  FakeWorld world;
+  StartJob(world, 6, {"x", "y"}, 2);
+  for (int i = 0; i < 1000 && !world.workers["x"].closed; ++i) SayLoadFailure(world, "x");
+  EXPECT_TRUE(world.workers["x"].closed);
+  EXPECT_THAT(world.workers["x"].close_status.message(), HasSubstr("failures without a result"));
+  EXPECT_LT(world.events.size(), 300u);
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+}
+
+// A disk, or a machine that slept: nobody could be heard.
+TEST(CoreTest, NobodyIsSilentWhileTheCoordinatorStandsStill) {
+  FakeWorld world;
+  StartJob(world, 6, {"x"}, 2);
+  world.Do(world.core.Tick(world.now));
+  world.now += 100'000;
+  world.Do(world.core.Tick(world.now));
+  EXPECT_FALSE(world.workers["x"].closed);
+  for (int i = 0; i < 400; ++i) world.Do(world.core.Tick(world.now += 100));
+  EXPECT_TRUE(world.workers["x"].closed);
+}
+
 TEST(CoreTest, ARecoveredJobGoesOnWhereItsJournalEnds) {
   FakeWorld world;
   JobRecord record;
