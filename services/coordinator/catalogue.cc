@@ -259,6 +259,15 @@ StatusOr<std::map<std::string, uint32_t>> Catalogue::Strikes() {
   return strikes;
 }
 
+StatusOr<uint64_t> Catalogue::LastWorker() {
+  uint64_t last = 0;
+  Statement statement(database_,
+                      "SELECT ifnull(max(CAST(substr(id, 2) AS INTEGER)), 0) FROM workers");
+  HATCHERY_RETURN_IF_ERROR(statement.Run(
+      "reading the last worker", [&] { last = static_cast<uint64_t>(statement.NumberAt(0)); }));
+  return last;
+}
+
 StatusOr<std::vector<v1::WorkerState>> Catalogue::Workers(uint32_t most) {
   std::vector<v1::WorkerState> workers;
   Statement statement(database_,

@@ -47,6 +47,8 @@ class Catalogue {
   // forgotten.
   Status PutStrikes(const std::string& name, uint32_t count);
   StatusOr<std::map<std::string, uint32_t>> Strikes();
+  // The largest number of a worker's id that is known ("w12": 12); 0: there was none.
+  StatusOr<uint64_t> LastWorker();
   // Every session that contributed, the newest `most`; the oldest of a great many are forgotten.
   StatusOr<std::vector<v1::WorkerState>> Workers(uint32_t most);
 

@@ -122,15 +122,25 @@ grpc::Status ClientServiceImpl::About(grpc::ServerContext*, const v1::AboutReque
   return {};
 }
 
-grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
+grpc::Status ClientServiceImpl::SubmitJob(grpc::ServerContext* context,
+                                          const v1::SubmitJobRequest* request,
                                           v1::SubmitJobResponse* response) {
+  // Its files are hashed.
+  Transfer transfer(bounds_, bounds_.client_transfers, *context);
+  if (!transfer.status().ok()) return ToGrpc(transfer.status());
+  transfer.Pause();
   const v1::Job& job = request->job();
   Status status = ValidateJob(job);
   if (status.ok()) status = CheckSize(job, bounds_.limits);
   const FileStore& files = engine_.store().files();
   if (status.ok()) status = CheckStored(files, job.train(), "train", "the training");
-  if (status.ok()) status = CheckStored(files, job.held_out(), "held_out", "the held-out");
+  if (status.ok() && (job.held_out().sha256() != job.train().sha256() ||
+                      job.held_out().file_bytes() != job.train().file_bytes()))
+    status = CheckStored(files, job.held_out(), "held_out", "the held-out");
   if (status.ok()) status = CheckInitialFile(files, job);
+  // Initial weights are copied into the job's directory.
+  if (status.ok() && !job.initial_sha256().empty())
+    status = CheckRoom(engine_.store().directory(), bounds_.limits);
   if (!status.ok()) return ToGrpc(InRequest(std::move(status)));
   const auto id = SubmitWithinMemory(engine_, job, bounds_.limits.unfinished_jobs);
   if (!id.ok()) return ToGrpc(id.status());
@@ -175,6 +185,7 @@ grpc::Status ClientServiceImpl::WatchJob(grpc::ServerContext* context,
       if (!write(update)) return {};
     }
     seen += news->updates.size();
+    if (news->more) continue;
     if (news->state.state() == state && !IsOver(state)) continue;
     state = news->state.state();
     if (!write(news->state.latest())) return {};
@@ -225,9 +236,9 @@ grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext* context,
   const std::set<std::string> asked(request->sha256().begin(), request->sha256().end());
   // Opening a file hashes it, so that one that has rotted here is asked for again, and replaced.
   // That is as much work as sending it.
-  Transfer transfer(bounds_, *context);
+  Transfer transfer(bounds_, bounds_.client_transfers, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
-  transfer.Finish();
+  transfer.Pause();
   for (const std::string& sha256 : asked) {
     if (context->IsCancelled()) return {grpc::StatusCode::CANCELLED, "the client went away"};
     if (!IsSha256Hex(sha256))
@@ -240,7 +251,7 @@ grpc::Status ClientServiceImpl::MissingFiles(grpc::ServerContext* context,
 grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext* context,
                                            grpc::ServerReader<v1::UploadFileRequest>* reader,
                                            v1::UploadFileResponse*) {
-  Transfer transfer(bounds_, *context);
+  Transfer transfer(bounds_, bounds_.client_transfers, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
   v1::UploadFileRequest part;
   if (!reader->Read(&part)) return Refuse("sha256", "an empty upload");
@@ -261,7 +272,7 @@ grpc::Status ClientServiceImpl::UploadFile(grpc::ServerContext* context,
     if (const Status status = (*incoming)->Append(part.data()); !status.ok()) return ToGrpc(status);
     transfer.Received(part.data().size());
   } while (reader->Read(&part));
-  transfer.Finish();
+  transfer.Pause();
   return ToGrpc((*incoming)->Finish(sha256));
 }
 
@@ -270,28 +281,24 @@ grpc::Status ClientServiceImpl::FetchJournal(grpc::ServerContext* context,
                                              grpc::ServerWriter<v1::Chunk>* writer) {
   const auto job = engine_.Job(request->job_id());
   if (!job.ok()) return ToGrpc(job.status());
-  Transfer transfer(bounds_, *context);
+  Transfer transfer(bounds_, bounds_.client_transfers, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
   const std::string path = engine_.store().Run(request->job_id()).journal_path();
   const auto end = EndOfAnnounced(path, *job, transfer);
   if (!end.ok()) return ToGrpc(end.status());
-  auto file = PosixDisk().OpenRead(path);
+  const auto file = PosixDisk().OpenRead(path);
   if (!file.ok()) return ToGrpc(file.status());
   v1::Chunk chunk;
-  for (uint64_t at = 0; at < *end; at += chunk.data().size()) {
-    auto piece = (*file)->Read(at, std::min<uint64_t>(kChunkBytes, *end - at));
-    if (!piece.ok()) return ToGrpc(piece.status());
-    chunk.set_data(std::move(*piece));
-    if (!writer->Write(chunk)) break;
-    transfer.Sent(chunk.data().size());
-  }
-  return {};
+  return ToGrpc(SendFile(**file, *end, transfer, [&](std::string piece) {
+    chunk.set_data(std::move(piece));
+    return writer->Write(chunk);
+  }));
 }
 
 grpc::Status ClientServiceImpl::FetchCheckpoint(grpc::ServerContext* context,
                                                 const v1::FetchCheckpointRequest* request,
                                                 grpc::ServerWriter<v1::CheckpointChunk>* writer) {
-  return SendCheckpoint(engine_, bounds_, *context, *request, writer);
+  return SendCheckpoint(engine_, bounds_, bounds_.client_transfers, *context, *request, writer);
 }
 
 grpc::Status ClientServiceImpl::FetchInitial(grpc::ServerContext* context,
@@ -303,17 +310,17 @@ grpc::Status ClientServiceImpl::FetchInitial(grpc::ServerContext* context,
     return ToGrpc(
         NotFound("job " + request->job_id() + " starts from its seed's weights, not from a file")
             .About("initial weights/" + request->job_id()));
-  Transfer transfer(bounds_, *context);
+  Transfer transfer(bounds_, bounds_.client_transfers, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
-  const auto bytes =
-      ReadWholeFile(PosixDisk(), engine_.store().Run(request->job_id()).initial_path());
-  if (!bytes.ok()) return ToGrpc(bytes.status());
+  const auto file = PosixDisk().OpenRead(engine_.store().Run(request->job_id()).initial_path());
+  if (!file.ok()) return ToGrpc(file.status());
+  const auto size = (*file)->Size();
+  if (!size.ok()) return ToGrpc(size.status());
   v1::Chunk chunk;
-  SendInChunks(*bytes, transfer, [&](std::string_view piece) {
-    chunk.set_data(piece.data(), piece.size());
+  return ToGrpc(SendFile(**file, *size, transfer, [&](std::string piece) {
+    chunk.set_data(std::move(piece));
     return writer->Write(chunk);
-  });
-  return {};
+  }));
 }
 
 }  // namespace hatchery::coordinator

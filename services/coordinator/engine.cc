@@ -2,7 +2,6 @@
 #include "services/coordinator/engine.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <random>
 #include <utility>
@@ -30,6 +29,7 @@ constexpr milliseconds kTick{100};
 constexpr milliseconds kNewsWait{500};
 constexpr int kTicksBetweenWorkerRecords = 50;
 constexpr size_t kUnsavedKept = 1000;
+constexpr size_t kMostNews = 1000;      // updates of one answer: all of a long job's are gigabytes
 constexpr size_t kLongestEvent = 1024;  // bytes of its text
 constexpr uint32_t kListed = 10000;     // past workers in one answer
 
@@ -89,14 +89,11 @@ void Engine::Stop() {
 
 Status Engine::RecoverJobs() {
   HATCHERY_ASSIGN_OR_RETURN(const std::vector<v1::JobState> known, catalogue_->Jobs());
+  for (const v1::JobState& job : known) stored_[job.job_id()] = job.SerializeAsString();
   HATCHERY_ASSIGN_OR_RETURN(const std::vector<FoundJob> found, FindJobs(*store_, known));
   for (const FoundJob& job : found) RecoverJob(job.id, job.known);
-  HATCHERY_ASSIGN_OR_RETURN(const std::vector<v1::WorkerState> workers, catalogue_->Workers(1));
-  if (!workers.empty()) {
-    const std::string& last = workers.back().worker_id();
-    std::from_chars(last.data() + 1, last.data() + last.size(), next_worker_);
-    ++next_worker_;
-  }
+  HATCHERY_ASSIGN_OR_RETURN(const uint64_t last, catalogue_->LastWorker());
+  next_worker_ = last + 1;
   return {};
 }
 
@@ -186,14 +183,14 @@ StatusOr<v1::JobState> Engine::Change(StatusOr<Core::Actions> (Core::*change)(in
                                       const std::string& job) {
   std::lock_guard lock(mutex_);
   HATCHERY_ASSIGN_OR_RETURN(Core::Actions actions, (core_.*change)(Now(), job));
-  unstored_.clear();
   Do(std::move(actions));
-  if (const auto failed = unstored_.find(job); failed != unstored_.end())
-    return Status(failed->second.code(), "job " + job +
-                                             " is changed, but a restart of the coordinator would "
-                                             "undo it: " +
-                                             failed->second.message());
-  return *core_.Job(job);
+  const v1::JobState state = *core_.Job(job);
+  if (!unstored_.contains(job)) return state;
+  if (const Status saved = SaveState(state, true); !saved.ok())
+    return Status(saved.code(),
+                  "job " + job + " is changed, but a restart of the coordinator would undo it: " +
+                      saved.message());
+  return state;
 }
 
 StatusOr<v1::JobState> Engine::Pause(const std::string& job) { return Change(&Core::Pause, job); }
@@ -257,7 +254,12 @@ StatusOr<Engine::News> Engine::WaitForNews(const std::string& job, size_t seen,
   News news;
   news.state = *core_.Job(job);
   const std::vector<v1::JobUpdate>& all = updates_[job];
-  if (seen < all.size()) news.updates.assign(all.begin() + static_cast<ptrdiff_t>(seen), all.end());
+  if (seen < all.size()) {
+    const auto from = all.begin() + static_cast<ptrdiff_t>(seen);
+    news.updates.assign(from,
+                        from + static_cast<ptrdiff_t>(std::min(kMostNews, all.size() - seen)));
+    news.more = seen + news.updates.size() < all.size();
+  }
   return news;
 }
 
@@ -291,10 +293,38 @@ Status Engine::CheckAgainstJournal(const std::string& job, const Checkpoint& che
                   FormatDigest(checkpoint.digest) + ", not " + digest);
 }
 
+StatusOr<std::optional<Engine::OpenCheckpoint>> Engine::FindCheckpoint(const std::string& job,
+                                                                       uint32_t step) {
+  HATCHERY_ASSIGN_OR_RETURN(const v1::JobState state, Job(job));
+  const RunDir run = store_->Run(job);
+  // One at a time: a checkpoint that is looked at lies in memory twice.
+  const std::lock_guard looking(look_mutex_);
+  HATCHERY_ASSIGN_OR_RETURN(const auto found,
+                            run.NewestSound(std::min(step, state.step()), [&](const Checkpoint& c) {
+                              return CheckAgainstJournal(job, c);
+                            }));
+  if (!found) return std::optional<OpenCheckpoint>();
+  OpenCheckpoint open{found->checkpoint.step, nullptr};
+  HATCHERY_ASSIGN_OR_RETURN(open.file, PosixDisk().OpenRead(run.checkpoint_path(open.step)));
+  return std::optional(std::move(open));
+}
+
 Status Engine::CheckWanted(const std::string& job, uint32_t step, const std::string& ticket) {
   const std::lock_guard lock(mutex_);
   return core_.CheckpointWanted(job, step, ticket) ? Status()
                                                    : NotWanted(CheckpointName(job, step));
+}
+
+Status Engine::BeginUpload(const std::string& job, uint32_t step, const std::string& ticket) {
+  HATCHERY_RETURN_IF_ERROR(CheckWanted(job, step, ticket));
+  const std::lock_guard lock(mutex_);
+  if (uploads_.insert(ticket).second) return {};
+  return FailedPrecondition(CheckpointName(job, step) + " is on its way already");
+}
+
+void Engine::EndUpload(const std::string& ticket) {
+  const std::lock_guard lock(mutex_);
+  uploads_.erase(ticket);
 }
 
 Status Engine::OfferCheckpoint(const std::string& job, uint32_t step, const std::string& ticket,
@@ -421,12 +451,28 @@ void Engine::Do(const JobChanged& action) {
       WriteLog(LineOf(action.job, state->latest()));
     updates.push_back(state->latest());
   }
-  // Steps are in the journal, states nowhere else.
-  const Status stored =
-      action.stepped ? catalogue_->PutJob(*state) : catalogue_->PutJobDurably(*state);
-  if (!stored.ok()) unstored_[action.job] = stored;
-  Complain(stored);
+  // Steps, and that there are no more, are in the journal; other changes of state nowhere else.
+  Complain(SaveState(*state, !action.stepped));
   news_.notify_all();
+}
+
+Status Engine::SaveState(const v1::JobState& state, bool durably) {
+  std::string encoded = state.SerializeAsString();
+  std::string& stored = stored_[state.job_id()];
+  if (stored == encoded) return {};
+  const Status saved = durably ? catalogue_->PutJobDurably(state) : catalogue_->PutJob(state);
+  if (saved.ok()) {
+    stored = std::move(encoded);
+    unstored_.erase(state.job_id());
+  } else {
+    unstored_.insert(state.job_id());
+  }
+  return saved;
+}
+
+// What a full disk did not take is tried again.
+void Engine::SaveUnstored() {
+  for (const std::string& job : std::set(unstored_)) Complain(SaveState(*core_.Job(job), true));
 }
 
 void Engine::Do(const WorkerChanged& action) { Complain(catalogue_->PutWorker(action.worker)); }
@@ -476,6 +522,7 @@ void Engine::Tick(std::stop_token stop) {
     Do(core_.Tick(Now()));
     SaveEvents();
     if (count % kTicksBetweenWorkerRecords != 0) continue;
+    SaveUnstored();
     Complain(catalogue_->PutWorkers(core_.Workers()));
   }
 }

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -96,19 +97,30 @@ class Engine {
   };
   Overview Watch(size_t jobs) const;
 
-  // Updates of `job` from the `seen`-th on, and its state. Waits up to half a second for news if
-  // there is none and the job was in `state`.
+  // Updates of `job` from the `seen`-th on, a thousand at most, and its state. Waits up to half a
+  // second for news if there is none and the job was in `state`.
   struct News {
     std::vector<v1::JobUpdate> updates;
+    bool more = false;  // updates, to be asked for at once
     v1::JobState state;
   };
   StatusOr<News> WaitForNews(const std::string& job, size_t seen, v1::JobState::State state);
 
   // kDataLoss if the job's journal says that its step has another digest.
   Status CheckAgainstJournal(const std::string& job, const Checkpoint& checkpoint) const;
+  // The newest sound checkpoint at or before a step that agrees with the journal, and is not beyond
+  // it: both may have been restored from a backup. Nothing if there is none.
+  struct OpenCheckpoint {
+    uint32_t step;
+    std::unique_ptr<ReadFile> file;
+  };
+  StatusOr<std::optional<OpenCheckpoint>> FindCheckpoint(const std::string& job, uint32_t step);
   // OK if a checkpoint of that step is waited for from the worker with that ticket, and none was
   // offered yet.
   Status CheckWanted(const std::string& job, uint32_t step, const std::string& ticket);
+  // The same, for the one upload that a ticket is good for at a time; EndUpload follows.
+  Status BeginUpload(const std::string& job, uint32_t step, const std::string& ticket);
+  void EndUpload(const std::string& ticket);
   // An encoded checkpoint that the worker with that ticket offers. Waits until a second worker or
   // the referee confirms it, or until `given_up`, then stores it.
   Status OfferCheckpoint(const std::string& job, uint32_t step, const std::string& ticket,
@@ -143,6 +155,9 @@ class Engine {
   void Do(const WorkerChanged& action);
   void Do(const Struck& action);
   void SaveEvents();
+  // OK at once if the catalogue has that already. Durably: it is on stable storage on return.
+  Status SaveState(const v1::JobState& state, bool durably);
+  void SaveUnstored();
   // Without mutex_. Compares a checkpoint with the one before it.
   void MeasureWeights(const std::string& job, const Checkpoint& checkpoint);
   // A failure of the catalogue stops nothing: it is an index.
@@ -155,6 +170,7 @@ class Engine {
   const std::unique_ptr<JobStore> store_;
 
   std::mutex submit_mutex_;  // one new job at a time; taken before mutex_
+  std::mutex look_mutex_;    // one checkpoint is looked at at a time; taken before mutex_
   std::mutex keep_mutex_;    // one checkpoint is stored at a time; never taken with mutex_ held
   mutable std::mutex mutex_;
   std::condition_variable_any news_;   // for those who wait for a job
@@ -168,11 +184,13 @@ class Engine {
   std::map<std::string, std::vector<v1::JobUpdate>> updates_;
   std::deque<Append> appends_;
   std::deque<AskReferee> questions_;
-  Referee referee_;                         // its thread's own
-  std::map<std::string, Status> unstored_;  // jobs that the catalogue did not take just now
+  Referee referee_;                            // its thread's own
+  std::map<std::string, std::string> stored_;  // by job: its state as the catalogue has it, encoded
+  std::set<std::string> unstored_;             // jobs whose state it has not taken
   std::deque<v1::Event> unsaved_;
   std::map<std::string, uint64_t> events_;  // counted by kind
   std::map<std::string, WeightFigures> weights_;
+  std::set<std::string> uploads_;  // tickets of checkpoints that are on their way
   CheckpointListener on_checkpoint_;
   uint64_t next_worker_ = 1;
   bool stopping_ = false;

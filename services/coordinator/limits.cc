@@ -26,10 +26,13 @@ void AddLimitOptions(CLI::App& app, Limits& limits) {
   };
   add("--max-workers", limits.workers, "workers connected at once");
   add("--max-watchers", limits.watchers, "clients that watch a job at once");
-  add("--max-transfers", limits.transfers, "files on their way at once");
+  add("--max-transfers", limits.transfers,
+      "files on their way at once, of workers and of clients each; half of them of one machine");
   add("--max-upload-bytes", limits.upload_bytes, "largest data file that a client may store");
-  add("--keep-free-bytes", limits.kept_free_bytes,
-      "of the data directory's disk: uploads stop there, so that journals do not");
+  app.add_option(
+         "--keep-free-bytes", limits.kept_free_bytes,
+         "of the data directory's disk: uploads of data stop there, so that journals do not")
+      ->capture_default_str();
   add("--max-weight-bytes", limits.weight_bytes, "largest model of a job");
   add("--max-journal-bytes", limits.journal_bytes, "longest journal that a job may come to");
   add("--max-unfinished-jobs", limits.unfinished_jobs, "jobs that wait, run or are paused");
@@ -51,13 +54,27 @@ Status CheckSize(const v1::Job& job, const Limits& limits) {
   return {};
 }
 
-StatusOr<Slots::Slot> Slots::Take() {
-  if (used_.fetch_add(1) < size_) return Slot(&used_);
-  --used_;
+StatusOr<Slots::Slot> Slots::Take(const std::string& peer) {
+  const std::string machine = peer.substr(0, peer.rfind(':'));  // "ipv4:10.0.0.1:4242"
   const std::string by = option_.empty() ? "" : " (" + option_ + ")";
-  return ResourceExhausted("this coordinator takes no more than " + std::to_string(size_) + " " +
-                           what_ + by + "; try again later")
+  std::lock_guard lock(mutex_);
+  uint32_t& of_machine = of_machine_[machine];
+  const bool too_many = !machine.empty() && of_machine >= (size_ + 1) / 2;
+  if (used_ < size_ && !too_many) {
+    ++used_, ++of_machine;
+    return Slot(this, machine);
+  }
+  if (of_machine == 0) of_machine_.erase(machine);
+  return ResourceExhausted("this coordinator takes no more than " +
+                           std::to_string(too_many ? (size_ + 1) / 2 : size_) + " " + what_ +
+                           (too_many ? " of one machine" : "") + by + "; try again later")
       .About(option_);
+}
+
+void Slots::GiveBack(const std::string& machine) {
+  std::lock_guard lock(mutex_);
+  --used_;
+  if (const auto at = of_machine_.find(machine); --at->second == 0) of_machine_.erase(at);
 }
 
 }  // namespace hatchery::coordinator

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -36,33 +38,41 @@ void AddLimitOptions(CLI::App& app, Limits& limits);
 // OK if a coordinator with these limits takes the job, which must be valid.
 Status CheckSize(const v1::Job& job, const Limits& limits);
 
-// A number of equal places. Thread-safe.
+// A number of equal places, of which one machine gets half at most: it cannot keep out the rest.
+// Thread-safe.
 class Slots {
  public:
   // One place; given back when it goes.
   class Slot {
    public:
-    explicit Slot(std::atomic<uint32_t>* used) : used_(used) {}
-    Slot(Slot&& other) noexcept : used_(std::exchange(other.used_, nullptr)) {}
+    Slot(Slots* slots, std::string machine) : slots_(slots), machine_(std::move(machine)) {}
+    Slot(Slot&& other) noexcept
+        : slots_(std::exchange(other.slots_, nullptr)), machine_(std::move(other.machine_)) {}
     Slot& operator=(Slot&&) = delete;
     ~Slot() {
-      if (used_ != nullptr) --*used_;
+      if (slots_ != nullptr) slots_->GiveBack(machine_);
     }
 
    private:
-    std::atomic<uint32_t>* used_;
+    Slots* slots_;
+    std::string machine_;
   };
 
   // So many of `what`, by the coordinator's option.
   Slots(uint32_t size, std::string what, std::string option)
       : size_(size), what_(std::move(what)), option_(std::move(option)) {}
-  // kResourceExhausted, naming what there is too much of, if all places are taken.
-  StatusOr<Slot> Take();
+  // kResourceExhausted, naming what there is too much of, if all places are taken, or half of them
+  // by the machine of `peer`, as gRPC names it; an empty one is nobody in particular.
+  StatusOr<Slot> Take(const std::string& peer = "");
 
  private:
+  void GiveBack(const std::string& machine);
+
   const uint32_t size_;
   const std::string what_, option_;
-  std::atomic<uint32_t> used_ = 0;
+  std::mutex mutex_;
+  uint32_t used_ = 0;
+  std::map<std::string, uint32_t> of_machine_;
 };
 
 // Bytes of messages so far, before framing and encryption.
@@ -77,11 +87,13 @@ struct Bounds {
       : limits(l),
         workers(l.workers, "workers", "--max-workers"),
         watchers(l.watchers, "watchers", "--max-watchers"),
-        transfers(l.transfers, "transfers", "--max-transfers") {}
+        worker_transfers(l.transfers, "transfers to and from workers", "--max-transfers"),
+        client_transfers(l.transfers, "transfers to and from clients", "--max-transfers") {}
   std::chrono::seconds patience() const { return std::chrono::seconds(limits.stalled_seconds); }
 
   const Limits limits;
-  Slots workers, watchers, transfers;
+  // Neither workers nor clients can keep the others from their files.
+  Slots workers, watchers, worker_transfers, client_transfers;
   Traffic traffic;
   Watchdog watchdog;
 };
@@ -89,9 +101,9 @@ struct Bounds {
 // A file on its way while it lives: takes one of the places, and is cut off if it stalls.
 class Transfer {
  public:
-  Transfer(Bounds& bounds, grpc::ServerContextBase& context)
-      : bounds_(bounds), slot_(bounds.transfers.Take()), watch_(bounds.watchdog, context) {
-    watch_.Arm(bounds_.patience());
+  Transfer(Bounds& bounds, Slots& places, grpc::ServerContextBase& context)
+      : bounds_(bounds), slot_(places.Take(context.peer())), watch_(bounds.watchdog, context) {
+    Go();
   }
   // Not OK: there is no place; give up.
   const Status& status() const { return slot_.status(); }
@@ -110,8 +122,9 @@ class Transfer {
     moved_ = 0;
     watch_.Arm(bounds_.patience());
   }
-  // All has moved; what follows is our own work.
-  void Finish() { watch_.Disarm(); }
+  // What follows is our own work, as long as it may take, and then the peer's again.
+  void Pause() { watch_.Disarm(); }
+  void Go() { watch_.Arm(bounds_.patience()); }
 
  private:
   static constexpr size_t kProgressBytes = 64 << 10;

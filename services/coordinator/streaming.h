@@ -35,33 +35,46 @@ inline void SendInChunks(std::string_view bytes, Transfer& transfer,
   } while (!bytes.empty());
 }
 
-// The newest sound checkpoint at or before a step that agrees with the journal, and is not beyond
-// it: both may have been restored from a backup. The same for workers and clients.
-inline grpc::Status SendCheckpoint(const Engine& engine, Bounds& bounds,
+// A file's bytes [0, end), read as they go out.
+inline Status SendFile(ReadFile& file, uint64_t end, Transfer& transfer,
+                       const std::function<bool(std::string)>& send) {
+  for (uint64_t at = 0; at < end;) {
+    HATCHERY_ASSIGN_OR_RETURN(std::string piece,
+                              file.Read(at, std::min<uint64_t>(kChunkBytes, end - at)));
+    if (piece.empty()) return DataLoss("a file became shorter while it was sent");
+    const size_t size = piece.size();
+    if (!send(std::move(piece))) return {};
+    transfer.Sent(size);
+    at += size;
+  }
+  return {};
+}
+
+// The same for workers and clients, out of their own `places`.
+inline grpc::Status SendCheckpoint(Engine& engine, Bounds& bounds, Slots& places,
                                    grpc::ServerContext& context,
                                    const v1::FetchCheckpointRequest& request,
                                    grpc::ServerWriter<v1::CheckpointChunk>* writer) {
-  const auto job = engine.Job(request.job_id());
-  if (!job.ok()) return ToGrpc(job.status());
-  Transfer transfer(bounds, context);
+  if (const auto job = engine.Job(request.job_id()); !job.ok()) return ToGrpc(job.status());
+  Transfer transfer(bounds, places, context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
-  const RunDir run = engine.store().Run(request.job_id());
-  const auto stored =
-      run.NewestSound(std::min(request.step(), job->step()), [&](const Checkpoint& checkpoint) {
-        return engine.CheckAgainstJournal(request.job_id(), checkpoint);
-      });
-  if (!stored.ok()) return ToGrpc(stored.status());
-  if (!*stored)
+  transfer.Pause();
+  const auto found = engine.FindCheckpoint(request.job_id(), request.step());
+  if (!found.ok()) return ToGrpc(found.status());
+  if (!*found)
     return ToGrpc(
         NotFound("job " + request.job_id() + " has no checkpoint at or before that step yet")
             .About("checkpoint/" + request.job_id()));
+  transfer.Go();
+  ReadFile& file = *(*found)->file;
+  const auto size = file.Size();
+  if (!size.ok()) return ToGrpc(size.status());
   v1::CheckpointChunk chunk;
-  chunk.set_step((*stored)->checkpoint.step);
-  SendInChunks((*stored)->bytes, transfer, [&](std::string_view piece) {
-    chunk.set_data(piece.data(), piece.size());
+  chunk.set_step((*found)->step);
+  return ToGrpc(SendFile(file, *size, transfer, [&](std::string piece) {
+    chunk.set_data(std::move(piece));
     return writer->Write(chunk);
-  });
-  return {};
+  }));
 }
 
 }  // namespace hatchery::coordinator

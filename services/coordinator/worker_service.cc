@@ -175,6 +175,19 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coo
   Watchdog::Watch watch_;
 };
 
+// Of a checkpoint that BeginUpload has let in; ends with it.
+class Upload {
+ public:
+  Upload(Engine& engine, const std::string& ticket) : engine_(engine), ticket_(ticket) {}
+  Upload(const Upload&) = delete;
+  Upload& operator=(const Upload&) = delete;
+  ~Upload() { engine_.EndUpload(ticket_); }
+
+ private:
+  Engine& engine_;
+  const std::string ticket_;
+};
+
 // A session that ends at once.
 class RefusedSession : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage> {
  public:
@@ -196,10 +209,12 @@ grpc::Status WorkerServiceImpl::FetchFile(grpc::ServerContext* context,
                                           grpc::ServerWriter<v1::Chunk>* writer) {
   if (!IsSha256Hex(request->sha256()))
     return {grpc::StatusCode::INVALID_ARGUMENT, "a file is named by 64 lower-case hex digits"};
-  Transfer transfer(bounds_, *context);
+  Transfer transfer(bounds_, bounds_.worker_transfers, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
+  transfer.Pause();  // it is hashed
   const auto file = engine_.store().files().Open(request->sha256());
   if (!file.ok()) return ToGrpc(file.status());
+  transfer.Go();
   v1::Chunk chunk;
   SendInChunks(TextOf((*file)->bytes()), transfer, [&](std::string_view piece) {
     chunk.set_data(piece.data(), piece.size());
@@ -211,7 +226,7 @@ grpc::Status WorkerServiceImpl::FetchFile(grpc::ServerContext* context,
 grpc::Status WorkerServiceImpl::FetchCheckpoint(grpc::ServerContext* context,
                                                 const v1::FetchCheckpointRequest* request,
                                                 grpc::ServerWriter<v1::CheckpointChunk>* writer) {
-  return SendCheckpoint(engine_, bounds_, *context, *request, writer);
+  return SendCheckpoint(engine_, bounds_, bounds_.worker_transfers, *context, *request, writer);
 }
 
 grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext* context,
@@ -222,7 +237,7 @@ grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext* context,
   // The journal may already hold one commit more, which is not announced yet.
   const uint32_t end = job->step();
   if (request->from_step() >= end) return {};
-  Transfer transfer(bounds_, *context);
+  Transfer transfer(bounds_, bounds_.worker_transfers, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
   const auto journal =
       JournalReader::Open(PosixDisk(), engine_.store().Run(request->job_id()).journal_path());
@@ -241,7 +256,7 @@ grpc::Status WorkerServiceImpl::FetchCommits(grpc::ServerContext* context,
 grpc::Status WorkerServiceImpl::UploadCheckpoint(
     grpc::ServerContext* context, grpc::ServerReader<v1::UploadCheckpointRequest>* reader,
     v1::UploadCheckpointResponse*) {
-  Transfer transfer(bounds_, *context);
+  Transfer transfer(bounds_, bounds_.worker_transfers, *context);
   if (!transfer.status().ok()) return ToGrpc(transfer.status());
   v1::UploadCheckpointRequest part;
   if (!reader->Read(&part)) return {grpc::StatusCode::INVALID_ARGUMENT, "an empty upload"};
@@ -252,6 +267,9 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
   if (!job.ok()) return ToGrpc(job.status());
   const auto spec = SpecFromJob(job->job());
   if (!spec.ok()) return ToGrpc(spec.status());
+  if (const Status begun = engine_.BeginUpload(job_id, step, ticket); !begun.ok())
+    return ToGrpc(begun);
+  const Upload upload(engine_, ticket);
   const uint64_t most = MostCheckpointBytes(Model(*spec));
   std::string bytes;
   do {
@@ -264,7 +282,7 @@ grpc::Status WorkerServiceImpl::UploadCheckpoint(
     bytes += part.data();
     transfer.Received(part.data().size());
   } while (reader->Read(&part));
-  transfer.Finish();
+  transfer.Pause();
   return ToGrpc(engine_.OfferCheckpoint(job_id, step, ticket, bytes,
                                         [context] { return context->IsCancelled(); }));
 }
