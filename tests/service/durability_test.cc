@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "hatchery/v1/coordinator.grpc.pb.h"
+#include "services/common/checkpoint.h"
 #include "services/common/job.h"
 #include "services/common/journal.h"
 #include "services/common/journal_scan.h"
@@ -126,6 +127,37 @@ TEST_F(Durability, AJournalThatIsGone) {
   EXPECT_EQ(Client({"fsck", Path("data")}).code, 1);
   EXPECT_EQ(Client({"fsck", Path("data"), "--repair"}).code, 0);
   ExpectSameEnd(TrainDigest("short.yaml"));
+}
+
+// A file that is intact, and of other weights than the journal says, is passed over.
+TEST_F(Durability, ACheckpointThatContradictsTheJournalIsNotGivenOut) {
+  MakeFinishedData();
+  fs::rename(Path("good"), Path("data"));
+  Process coordinator = StartCoordinator();
+  const auto fetch = [&] {
+    grpc::ClientContext context;
+    v1::FetchCheckpointRequest request;
+    request.set_job_id("1");
+    request.set_step(UINT32_MAX);
+    const auto stub = v1::ClientService::NewStub(
+        grpc::CreateChannel(Address(), grpc::InsecureChannelCredentials()));
+    const auto reader = stub->FetchCheckpoint(&context, request);
+    v1::CheckpointChunk chunk;
+    std::string bytes;
+    while (reader->Read(&chunk)) bytes += chunk.data();
+    EXPECT_TRUE(reader->Finish().ok());
+    return DecodeCheckpoint(bytes, "fetched");
+  };
+  const auto last = fetch();
+  ASSERT_TRUE(last.ok()) << last.status().message();
+  EXPECT_EQ(last->step, 30u);
+  std::vector<int8_t> other = last->weights;
+  other[0] = static_cast<int8_t>(other[0] ^ 1);
+  WriteFile("data/jobs/1/checkpoints/step-0000000030.safetensors",
+            EncodeCheckpoint(last->job, 30, other));
+  const auto now = fetch();
+  ASSERT_TRUE(now.ok()) << now.status().message();
+  EXPECT_EQ(now->step, 20u);
 }
 
 // It is listed with what became of it, and its number is not given to another.
