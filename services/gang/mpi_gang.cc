@@ -34,8 +34,10 @@ bool AllOk(std::span<const RankReply> replies) {
 
 StatusOr<std::unique_ptr<Gang>> Gang::Join(const BackendOptions& options) {
   if (RanksLaunched() <= 1) return std::unique_ptr<Gang>();
-  HATCHERY_ASSIGN_OR_RETURN(auto link, MpiLink::Open());
   // A rank without a backend says so when it is asked for a replica, so that rank 0 hears it.
+  const auto devices = ChooseDevices(options);
+  HATCHERY_ASSIGN_OR_RETURN(
+      auto link, MpiLink::Open(devices.ok() ? IdsOf(*devices) : std::vector<DeviceId>()));
   auto backend = BackendOfRank(options, link->place());
   return std::unique_ptr<Gang>(std::make_unique<MpiGang>(std::move(link), std::move(backend)));
 }

@@ -18,6 +18,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kCancelTag = 1;
 constexpr size_t kBytesAtOnce = size_t{1} << 30;  // MPI counts in int
 constexpr std::chrono::milliseconds kCheckEvery{10};
+constexpr size_t kMostDevices = 64;  // of a host; others are not used
 
 Status FromMpi(int error, const char* what) {
   if (error == MPI_SUCCESS) return {};
@@ -33,26 +34,31 @@ struct Introduction {
   char host[MPI_MAX_PROCESSOR_NAME] = {};
   int pid = 0;
   cpu_set_t processors = {};
+  uint32_t devices = 0;
+  DeviceId device[kMostDevices] = {};
 };
 
-Introduction IntroduceMyself() {
+Introduction IntroduceMyself(const std::vector<DeviceId>& devices) {
   Introduction mine;
   std::strncpy(mine.version, HATCHERY_VERSION, sizeof(mine.version) - 1);
   int size = 0;
   MPI_Get_processor_name(mine.host, &size);
   mine.pid = getpid();
   sched_getaffinity(0, sizeof(mine.processors), &mine.processors);
+  mine.devices = static_cast<uint32_t>(std::min(devices.size(), kMostDevices));
+  std::copy_n(devices.begin(), mine.devices, mine.device);
   return mine;
 }
 
 LocalPlace PlaceAmong(const std::vector<Introduction>& all, size_t self) {
   const Introduction& mine = all[self];
-  LocalPlace place{mine.host, 0, 0, static_cast<uint32_t>(CPU_COUNT(&mine.processors)), 0};
+  LocalPlace place{mine.host, 0, 0, static_cast<uint32_t>(CPU_COUNT(&mine.processors)), 0, {}};
   for (size_t i = 0; i < all.size(); ++i) {
     if (std::strcmp(all[i].host, mine.host) != 0) continue;
     ++place.ranks;
     if (i < self) ++place.rank;
     if (CPU_EQUAL(&all[i].processors, &mine.processors)) ++place.sharers;
+    place.devices.emplace_back(all[i].device, all[i].device + all[i].devices);
   }
   return place;
 }
@@ -93,7 +99,7 @@ MpiLink::~MpiLink() {
   if (!lost_.ok()) mpi_->usable = false;
 }
 
-StatusOr<std::unique_ptr<MpiLink>> MpiLink::Open() {
+StatusOr<std::unique_ptr<MpiLink>> MpiLink::Open(const std::vector<DeviceId>& devices) {
   std::unique_ptr<MpiLink> link(new MpiLink);
   int level = MPI_THREAD_SINGLE;
   HATCHERY_RETURN_IF_ERROR(
@@ -114,12 +120,12 @@ StatusOr<std::unique_ptr<MpiLink>> MpiLink::Open() {
     return FailedPrecondition("started as one of " + std::to_string(RanksLaunched()) +
                               " ranks, but MPI sees " + std::to_string(size) +
                               "; use the mpirun of the MPI that this was built with");
-  HATCHERY_RETURN_IF_ERROR(link->Introduce());
+  HATCHERY_RETURN_IF_ERROR(link->Introduce(devices));
   return link;
 }
 
-Status MpiLink::Introduce() {
-  Introduction mine = IntroduceMyself();
+Status MpiLink::Introduce(const std::vector<DeviceId>& devices) {
+  const Introduction mine = IntroduceMyself(devices);
   std::vector<Introduction> all(size_);
   HATCHERY_RETURN_IF_ERROR(
       AllGather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all))));

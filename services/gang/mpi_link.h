@@ -24,8 +24,9 @@ class MpiLink {
   // Called again and again while a call waits.
   using Idle = std::function<void()>;
 
-  // Starts MPI, of which there is one a process.
-  static StatusOr<std::unique_ptr<MpiLink>> Open();
+  // Starts MPI, of which there is one a process. `devices`: that this rank may use; the others of
+  // its host hear of them.
+  static StatusOr<std::unique_ptr<MpiLink>> Open(const std::vector<DeviceId>& devices);
   // Ends MPI, if no rank was lost; all ranks must come here.
   ~MpiLink();
   MpiLink(const MpiLink&) = delete;
@@ -63,7 +64,7 @@ class MpiLink {
   struct Mpi;  // keeps mpi.h out of here
 
   MpiLink();
-  Status Introduce();
+  Status Introduce(const std::vector<DeviceId>& devices);
   Status Wait(void* request, const char* what, const Idle& idle);
   Status Lose(Status status, uint32_t rank);
 
