@@ -15,7 +15,7 @@ namespace hatchery {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int kCancelTag = 1;
+constexpr int kGiveUpTag = 1;
 constexpr size_t kBytesAtOnce = size_t{1} << 30;  // MPI counts in int
 constexpr std::chrono::milliseconds kCheckEvery{10};
 constexpr size_t kMostDevices = 64;  // of a host; others are not used
@@ -201,21 +201,23 @@ Status MpiLink::AllGather(std::span<const std::byte> mine, std::span<std::byte> 
   return Wait(&request, "gather", idle);
 }
 
-void MpiLink::SendCancel(uint32_t sequence) {
+void MpiLink::SendGiveUp(uint32_t sequence) {
   // Four bytes go at once; they do not wait for the receiver.
-  for (uint32_t to = 1; to < size_ && lost_.ok(); ++to)
-    MPI_Send(&sequence, 1, MPI_UINT32_T, static_cast<int>(to), kCancelTag, mpi_->comm);
+  const uint32_t begin = rank_ == 0 ? 1 : 0, end = rank_ == 0 ? size_ : 1;
+  for (uint32_t to = begin; to < end && lost_.ok(); ++to)
+    MPI_Send(&sequence, 1, MPI_UINT32_T, static_cast<int>(to), kGiveUpTag, mpi_->comm);
 }
 
-bool MpiLink::CancelCame(uint32_t sequence) {
+bool MpiLink::GiveUpCame(uint32_t sequence) {
   int waiting = 0;
   bool came = false;
+  MPI_Status of;
   while (lost_.ok() &&
-         MPI_Iprobe(0, kCancelTag, mpi_->comm, &waiting, MPI_STATUS_IGNORE) == MPI_SUCCESS &&
+         MPI_Iprobe(MPI_ANY_SOURCE, kGiveUpTag, mpi_->comm, &waiting, &of) == MPI_SUCCESS &&
          waiting != 0) {
-    uint32_t cancelled = 0;
-    MPI_Recv(&cancelled, 1, MPI_UINT32_T, 0, kCancelTag, mpi_->comm, MPI_STATUS_IGNORE);
-    came |= cancelled == sequence;
+    uint32_t given_up = 0;
+    MPI_Recv(&given_up, 1, MPI_UINT32_T, of.MPI_SOURCE, kGiveUpTag, mpi_->comm, MPI_STATUS_IGNORE);
+    came |= given_up == sequence;
   }
   return came;
 }

@@ -42,10 +42,10 @@ class MpiLink {
   Status AllGather(std::span<const std::byte> mine, std::span<std::byte> all,
                    const Idle& idle = {});
 
-  // From rank 0 to all others: give up command `sequence`.
-  void SendCancel(uint32_t sequence);
+  // Give up command `sequence`: rank 0 says so to all others, the others to rank 0.
+  void SendGiveUp(uint32_t sequence);
   // Whether that has come; those of other commands came too late and are dropped.
-  bool CancelCame(uint32_t sequence);
+  bool GiveUpCame(uint32_t sequence);
 
   // kUnavailable if a rank is found to have ended: at rank 0 any, elsewhere rank 0.
   Status CheckPeers();
