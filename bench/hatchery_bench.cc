@@ -3,15 +3,20 @@
 // hatchery-bench: tokens a second of training on GPUs, and of its parts, for egg 6 x 256 on random
 // bytes, beside the rates of products and copies that bound them, all in one run. Each population
 // is that of one GPU times the GPUs. Medians of wall-clock times of whole calls, device
-// synchronised.
+// synchronised. A step is the forward pass, to scores in this process's memory (between GPUs of one
+// process there is no other exchange of them); "exchange", which is turning them into the signs
+// that a commit carries; and the update with its digest. Nothing is journalled.
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -96,7 +101,8 @@ Row Measure(const JobSpec& spec, DataView data, const Devices& devices, int repe
           Median(exchange), Median(update), Median(step)};
 }
 
-// Tokens/s of the unperturbed model over `streams` streams.
+// Tokens/s of the unperturbed model over `streams` streams. Validate is what runs it, and also
+// finds the largest of 256 logits and sums a coarse score, so that this is a little low.
 double MeasureUnperturbed(std::span<const uint8_t> text, uint32_t streams, const Devices& devices) {
   JobSpec spec;
   spec.held_out_streams = streams;
@@ -118,6 +124,35 @@ double OperationsPerToken() {
   return 2 * static_cast<double>(Model(JobSpec()).matrix_parameters());
 }
 
+// "580.159.04"; CUDA itself tells only the newest CUDA that the driver serves.
+std::string DriverRelease() {
+  std::ifstream file("/proc/driver/nvidia/version");
+  std::string word;
+  while (file >> word)
+    if (std::isdigit(static_cast<unsigned char>(word[0])) && word.find('.') != std::string::npos)
+      return word;
+  return "unknown";
+}
+
+// What this runs on, without which no figure means anything.
+void PrintMachine(bool json, const Devices& devices) {
+  int driver = 0, runtime = 0;
+  Check(cuda::FromCuda(cudaDriverGetVersion(&driver), "read the driver's version"));
+  Check(cuda::FromCuda(cudaRuntimeGetVersion(&runtime), "read the runtime's version"));
+  const std::string release = DriverRelease();
+  for (const int device : devices) {
+    cudaDeviceProp properties;
+    Check(cuda::FromCuda(cudaGetDeviceProperties(&properties, device), "read the device's name"));
+    std::printf(json ? "{\"device\":%d,\"name\":\"%s\",\"multiprocessors\":%d,\"driver\":\"%s\","
+                       "\"driver_cuda\":\"%d.%d\",\"runtime_cuda\":\"%d.%d\"}\n"
+                     : "device %d: %s, %d multiprocessors, driver %s (CUDA %d.%d), runtime CUDA "
+                       "%d.%d\n",
+                device, properties.name, properties.multiProcessorCount, release.c_str(),
+                driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  }
+  std::fflush(stdout);
+}
+
 // One line of what bounds the device; `value` is absent where it could not be measured.
 void PrintRate(bool json, const char* key, const char* what, StatusOr<double> value) {
   if (!value.ok()) {
@@ -135,6 +170,12 @@ void PrintHead() {
   std::printf("%4s %10s %6s %12s %12s %11s %9s %9s %7s %8s %7s\n", "GPUs", "population", "window",
               "train tok/s", "forward", "exchange ms", "update ms", "step ms", "update", "of limit",
               "scaling");
+}
+
+void PrintLegend() {
+  std::printf(
+      "forward: to scores in host memory; exchange: scores to the signs of a commit, all that is\n"
+      "left of it in one process; update: with its digest; step: these three, without a journal\n");
 }
 
 // `limit`: tokens/s that the GPUs' rate of large products allows, or 0; `alone`: training on one
@@ -167,6 +208,7 @@ void PrintRow(bool json, const Row& row, size_t gpus, double limit, double alone
 }
 
 void Run(bool json, const Devices& devices) {
+  PrintMachine(json, devices);
   // What bounds a device.
   constexpr uint32_t kMembers = 131072;
   Check(cuda::FromCuda(cudaSetDevice(devices[0]), "select the device"));
@@ -209,6 +251,7 @@ void Run(bool json, const Devices& devices) {
                 gpus, plain, forward / plain);
     std::fflush(stdout);
   }
+  if (!json) PrintLegend();
 }
 
 }  // namespace

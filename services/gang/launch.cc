@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "services/common/counted.h"
 
@@ -26,6 +27,23 @@ uint32_t RanksLaunched() {
   return 1;
 }
 
+StatusOr<size_t> OwnDevice(const LocalPlace& place) {
+  std::set<DeviceId> taken, all;
+  for (const auto& devices : place.devices) all.insert(devices.begin(), devices.end());
+  for (uint32_t rank = 0; rank <= place.rank; ++rank) {
+    const std::vector<DeviceId>& devices = place.devices[rank];
+    const auto free = std::find_if(devices.begin(), devices.end(),
+                                   [&](const DeviceId& id) { return !taken.contains(id); });
+    if (free == devices.end()) continue;
+    if (rank == place.rank) return static_cast<size_t>(free - devices.begin());
+    taken.insert(*free);
+  }
+  return InvalidArgument(place.host + " has " + Counted(place.ranks, "rank") + " for " +
+                         Counted(all.size(), "CUDA device") +
+                         (place.ranks > all.size() ? "" : ", but they were not given one each") +
+                         "; start one rank a device, or use --backend cpu");
+}
+
 StatusOr<BackendOptions> BackendOfRank(const BackendOptions& options, const LocalPlace& place) {
   HATCHERY_ASSIGN_OR_RETURN(const auto devices, ChooseDevices(options));
   BackendOptions own = options;
@@ -36,12 +54,9 @@ StatusOr<BackendOptions> BackendOfRank(const BackendOptions& options, const Loca
     if (own.threads == 0) own.threads = std::max(1u, place.processors / place.sharers);
     return own;
   }
-  if (place.rank >= devices.size())
-    return InvalidArgument(place.host + " has " + std::to_string(place.ranks) + " ranks for " +
-                           Counted(devices.size(), "CUDA device") +
-                           "; start one rank a device, or use --backend cpu");
+  HATCHERY_ASSIGN_OR_RETURN(const size_t mine, OwnDevice(place));
   own.name = "cuda";
-  own.devices = std::to_string(devices[place.rank]);
+  own.devices = std::to_string(devices[mine]);
   return own;
 }
 

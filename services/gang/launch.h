@@ -1,10 +1,13 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "services/common/backend.h"
+#include "services/gang/device_ids.h"
 
 namespace hatchery {
 
@@ -18,10 +21,18 @@ struct LocalPlace {
   uint32_t rank = 0, ranks = 1;  // on this host
   uint32_t processors = 1;       // that this rank may run on,
   uint32_t sharers = 1;          // and how many ranks of the host, itself included, run on the same
+  // Of each rank of this host: the devices that it may use, in its own order.
+  std::vector<std::vector<DeviceId>> devices = {};
 };
 
-// What a rank computes on, of what `options` allow to all: the device of its local rank, or its
-// share of the processors. An error if there are more ranks than devices.
+// Which of the devices that it may use this rank takes: the first that is left when every rank
+// before it on the host has taken one so. Ranks that all see the same devices take one each, in
+// order; one that was bound to a device (Slurm's --gpus-per-task, CUDA_VISIBLE_DEVICES) takes that.
+// An error if none is left.
+StatusOr<size_t> OwnDevice(const LocalPlace& place);
+
+// What a rank computes on, of what `options` allow to all: a device of its own, or its share of the
+// processors. An error if there are more ranks than devices.
 StatusOr<BackendOptions> BackendOfRank(const BackendOptions& options, const LocalPlace& place);
 
 }  // namespace hatchery

@@ -30,12 +30,22 @@ bool AllOk(std::span<const RankReply> replies) {
                      [](const RankReply& r) { return r.code == StatusCode::kOk; });
 }
 
+// Why the others gave up too: the first that failed by itself.
+std::string WhyFailed(std::span<const RankReply> replies) {
+  for (size_t rank = 0; rank < replies.size(); ++rank)
+    if (replies[rank].code != StatusCode::kOk && replies[rank].code != StatusCode::kCancelled)
+      return "rank " + std::to_string(rank) + ": " + replies[rank].text;
+  return "stopped";
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<Gang>> Gang::Join(const BackendOptions& options) {
   if (RanksLaunched() <= 1) return std::unique_ptr<Gang>();
-  HATCHERY_ASSIGN_OR_RETURN(auto link, MpiLink::Open());
   // A rank without a backend says so when it is asked for a replica, so that rank 0 hears it.
+  const auto devices = ChooseDevices(options);
+  HATCHERY_ASSIGN_OR_RETURN(
+      auto link, MpiLink::Open(devices.ok() ? IdsOf(*devices) : std::vector<DeviceId>()));
   auto backend = BackendOfRank(options, link->place());
   return std::unique_ptr<Gang>(std::make_unique<MpiGang>(std::move(link), std::move(backend)));
 }
@@ -144,13 +154,15 @@ StatusOr<MpiGang::Replies> MpiGang::ShareAndGather(const Share& share, std::stop
   RankReply mine;
   std::stop_source own;
   bool given_up = false;
+  // Whoever fails tells rank 0, which tells all: else they might wait for that rank for ever.
   const auto look = [&](bool failed) {
     if (!link_->CheckPeers().ok()) own.request_stop();
     if (given_up) return;
-    given_up = rank() == 0 ? stop.stop_requested() || failed : link_->CancelCame(sequence_);
+    const bool first = failed || stop.stop_requested();
+    given_up = first || link_->GiveUpCame(sequence_);
     if (!given_up) return;
     own.request_stop();
-    if (rank() == 0) link_->SendCancel(sequence_);
+    if (first || rank() == 0) link_->SendGiveUp(sequence_);
   };
   if (share) {
     worker_.Start([&] { mine = share(own.get_token()); });
@@ -180,27 +192,27 @@ Status MpiGang::OpenNccl() {
     NcclLink::Id id = {};
     bool made = false;
   } invitation;
+  Status failed = InternalError("rank 0 could not start NCCL");
   if (rank() == 0) {
     const auto id = NcclLink::MakeId();
     invitation.made = id.ok();
     if (id.ok()) invitation.id = *id;
+    failed = id.status();
   }
   HATCHERY_RETURN_IF_ERROR(link_->Broadcast(BytesOf(invitation)));
-  const auto open = [&](std::stop_token) {
-    if (!invitation.made) return ReplyOf(InternalError("NCCL could not start"));
-    auto opened =
-        NcclLink::Open(invitation.id, rank(), link_->size(), std::stoi(backend_->devices));
+  const auto open = [&](std::stop_token stop) {
+    if (!invitation.made) return ReplyOf(failed);
+    auto opened = NcclLink::Open(invitation.id, rank(), link_->size(), std::stoi(backend_->devices),
+                                 std::move(stop));
     if (!opened.ok()) return ReplyOf(opened.status());
     nccl_ = std::move(*opened);
     return RankReply();
   };
   HATCHERY_ASSIGN_OR_RETURN(const Replies replies, ShareAndGather(open, {}));
   exchange_ = "NCCL";
-  for (const RankReply& reply : replies) {
-    if (reply.code == StatusCode::kOk) continue;
-    nccl_.reset();
-    exchange_ = std::string("MPI (") + reply.text + ")";
-  }
+  if (AllOk(replies)) return {};
+  nccl_.reset();
+  exchange_ = "MPI (" + WhyFailed(replies) + ")";
   return {};
 }
 #endif

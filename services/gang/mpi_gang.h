@@ -59,8 +59,8 @@ class MpiGang : public Gang {
   // All ranks, for the same command.
   RankReply Make(uint32_t id, const JobSpec& spec, DataView data);
   RankReply DoOwn(uint32_t id, const GangTask& task, std::stop_token stop);
-  // Does this rank's share on the work thread, until `stop` at rank 0, which then tells the others;
-  // then gathers replies.
+  // Does this rank's share on the work thread, and gathers replies. All ranks stop theirs at
+  // `stop`, which is rank 0's, or when one of them fails.
   StatusOr<Replies> ShareAndGather(const Share& share, std::stop_token stop);
   // After a kCreate that worked everywhere: NCCL, if every rank is on a GPU and it starts.
   Status ChooseExchange(const Replies& replies);

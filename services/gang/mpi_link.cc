@@ -15,9 +15,10 @@ namespace hatchery {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int kCancelTag = 1;
+constexpr int kGiveUpTag = 1;
 constexpr size_t kBytesAtOnce = size_t{1} << 30;  // MPI counts in int
 constexpr std::chrono::milliseconds kCheckEvery{10};
+constexpr size_t kMostDevices = 64;  // of a host; others are not used
 
 Status FromMpi(int error, const char* what) {
   if (error == MPI_SUCCESS) return {};
@@ -33,26 +34,31 @@ struct Introduction {
   char host[MPI_MAX_PROCESSOR_NAME] = {};
   int pid = 0;
   cpu_set_t processors = {};
+  uint32_t devices = 0;
+  DeviceId device[kMostDevices] = {};
 };
 
-Introduction IntroduceMyself() {
+Introduction IntroduceMyself(const std::vector<DeviceId>& devices) {
   Introduction mine;
   std::strncpy(mine.version, HATCHERY_VERSION, sizeof(mine.version) - 1);
   int size = 0;
   MPI_Get_processor_name(mine.host, &size);
   mine.pid = getpid();
   sched_getaffinity(0, sizeof(mine.processors), &mine.processors);
+  mine.devices = static_cast<uint32_t>(std::min(devices.size(), kMostDevices));
+  std::copy_n(devices.begin(), mine.devices, mine.device);
   return mine;
 }
 
 LocalPlace PlaceAmong(const std::vector<Introduction>& all, size_t self) {
   const Introduction& mine = all[self];
-  LocalPlace place{mine.host, 0, 0, static_cast<uint32_t>(CPU_COUNT(&mine.processors)), 0};
+  LocalPlace place{mine.host, 0, 0, static_cast<uint32_t>(CPU_COUNT(&mine.processors)), 0, {}};
   for (size_t i = 0; i < all.size(); ++i) {
     if (std::strcmp(all[i].host, mine.host) != 0) continue;
     ++place.ranks;
     if (i < self) ++place.rank;
     if (CPU_EQUAL(&all[i].processors, &mine.processors)) ++place.sharers;
+    place.devices.emplace_back(all[i].device, all[i].device + all[i].devices);
   }
   return place;
 }
@@ -93,7 +99,7 @@ MpiLink::~MpiLink() {
   if (!lost_.ok()) mpi_->usable = false;
 }
 
-StatusOr<std::unique_ptr<MpiLink>> MpiLink::Open() {
+StatusOr<std::unique_ptr<MpiLink>> MpiLink::Open(const std::vector<DeviceId>& devices) {
   std::unique_ptr<MpiLink> link(new MpiLink);
   int level = MPI_THREAD_SINGLE;
   HATCHERY_RETURN_IF_ERROR(
@@ -114,12 +120,12 @@ StatusOr<std::unique_ptr<MpiLink>> MpiLink::Open() {
     return FailedPrecondition("started as one of " + std::to_string(RanksLaunched()) +
                               " ranks, but MPI sees " + std::to_string(size) +
                               "; use the mpirun of the MPI that this was built with");
-  HATCHERY_RETURN_IF_ERROR(link->Introduce());
+  HATCHERY_RETURN_IF_ERROR(link->Introduce(devices));
   return link;
 }
 
-Status MpiLink::Introduce() {
-  Introduction mine = IntroduceMyself();
+Status MpiLink::Introduce(const std::vector<DeviceId>& devices) {
+  const Introduction mine = IntroduceMyself(devices);
   std::vector<Introduction> all(size_);
   HATCHERY_RETURN_IF_ERROR(
       AllGather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all))));
@@ -195,21 +201,23 @@ Status MpiLink::AllGather(std::span<const std::byte> mine, std::span<std::byte> 
   return Wait(&request, "gather", idle);
 }
 
-void MpiLink::SendCancel(uint32_t sequence) {
+void MpiLink::SendGiveUp(uint32_t sequence) {
   // Four bytes go at once; they do not wait for the receiver.
-  for (uint32_t to = 1; to < size_ && lost_.ok(); ++to)
-    MPI_Send(&sequence, 1, MPI_UINT32_T, static_cast<int>(to), kCancelTag, mpi_->comm);
+  const uint32_t begin = rank_ == 0 ? 1 : 0, end = rank_ == 0 ? size_ : 1;
+  for (uint32_t to = begin; to < end && lost_.ok(); ++to)
+    MPI_Send(&sequence, 1, MPI_UINT32_T, static_cast<int>(to), kGiveUpTag, mpi_->comm);
 }
 
-bool MpiLink::CancelCame(uint32_t sequence) {
+bool MpiLink::GiveUpCame(uint32_t sequence) {
   int waiting = 0;
   bool came = false;
+  MPI_Status of;
   while (lost_.ok() &&
-         MPI_Iprobe(0, kCancelTag, mpi_->comm, &waiting, MPI_STATUS_IGNORE) == MPI_SUCCESS &&
+         MPI_Iprobe(MPI_ANY_SOURCE, kGiveUpTag, mpi_->comm, &waiting, &of) == MPI_SUCCESS &&
          waiting != 0) {
-    uint32_t cancelled = 0;
-    MPI_Recv(&cancelled, 1, MPI_UINT32_T, 0, kCancelTag, mpi_->comm, MPI_STATUS_IGNORE);
-    came |= cancelled == sequence;
+    uint32_t given_up = 0;
+    MPI_Recv(&given_up, 1, MPI_UINT32_T, of.MPI_SOURCE, kGiveUpTag, mpi_->comm, MPI_STATUS_IGNORE);
+    came |= given_up == sequence;
   }
   return came;
 }

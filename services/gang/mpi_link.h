@@ -24,8 +24,9 @@ class MpiLink {
   // Called again and again while a call waits.
   using Idle = std::function<void()>;
 
-  // Starts MPI, of which there is one a process.
-  static StatusOr<std::unique_ptr<MpiLink>> Open();
+  // Starts MPI, of which there is one a process. `devices`: that this rank may use; the others of
+  // its host hear of them.
+  static StatusOr<std::unique_ptr<MpiLink>> Open(const std::vector<DeviceId>& devices);
   // Ends MPI, if no rank was lost; all ranks must come here.
   ~MpiLink();
   MpiLink(const MpiLink&) = delete;
@@ -41,10 +42,10 @@ class MpiLink {
   Status AllGather(std::span<const std::byte> mine, std::span<std::byte> all,
                    const Idle& idle = {});
 
-  // From rank 0 to all others: give up command `sequence`.
-  void SendCancel(uint32_t sequence);
+  // Give up command `sequence`: rank 0 says so to all others, the others to rank 0.
+  void SendGiveUp(uint32_t sequence);
   // Whether that has come; those of other commands came too late and are dropped.
-  bool CancelCame(uint32_t sequence);
+  bool GiveUpCame(uint32_t sequence);
 
   // kUnavailable if a rank is found to have ended: at rank 0 any, elsewhere rank 0.
   Status CheckPeers();
@@ -63,7 +64,7 @@ class MpiLink {
   struct Mpi;  // keeps mpi.h out of here
 
   MpiLink();
-  Status Introduce();
+  Status Introduce(const std::vector<DeviceId>& devices);
   Status Wait(void* request, const char* what, const Idle& idle);
   Status Lose(Status status, uint32_t rank);
 

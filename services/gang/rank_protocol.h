@@ -22,7 +22,7 @@ enum class RankVerb : uint32_t { kCreate, kDestroy, kTask, kQuit };
 
 struct RankCommand {
   RankVerb verb = RankVerb::kQuit;
-  uint32_t sequence = 0;  // of this command; names it when it is cancelled
+  uint32_t sequence = 0;  // of this command; names it when it is given up
   uint32_t replica = 0;   // which one; rank 0 numbers them
   JobSpec spec = {};      // kCreate
   // kTask: a GangTask, without its bytes

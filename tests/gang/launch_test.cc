@@ -76,6 +76,51 @@ TEST(BackendOfRank, DividesTheProcessorsThatRanksShare) {
   EXPECT_EQ(BackendOfRank(options, {"here", 0, 2, 16, 2})->threads, 5u);
 }
 
+// A host whose ranks may use these devices, written as letters.
+LocalPlace HostOf(const std::vector<std::string>& ranks) {
+  LocalPlace host{"node7", 0, static_cast<uint32_t>(ranks.size()), 16, 1};
+  for (const std::string& devices : ranks) {
+    std::vector<DeviceId>& ids = host.devices.emplace_back();
+    for (const char device : devices) ids.push_back({static_cast<uint8_t>(device)});
+  }
+  return host;
+}
+
+// What each of them takes, or its error.
+std::string Taken(const std::vector<std::string>& ranks) {
+  LocalPlace place = HostOf(ranks);
+  std::string taken;
+  for (place.rank = 0; place.rank < place.ranks; ++place.rank) {
+    const auto own = OwnDevice(place);
+    taken += own.ok() ? ranks[place.rank][*own] : '!';
+  }
+  return taken;
+}
+
+TEST(OwnDevice, IsAnotherOneForEveryRank) {
+  EXPECT_EQ(Taken({"abcd", "abcd", "abcd", "abcd"}), "abcd");  // mpirun, srun --gpu-bind=none
+  EXPECT_EQ(Taken({"a", "b", "c", "d"}), "abcd");              // srun --gpus-per-task=1
+  EXPECT_EQ(Taken({"ab", "cd"}), "ac");                        // srun --gpus-per-task=2
+  EXPECT_EQ(Taken({"ba", "ba"}), "ba");                        // --devices 1,0
+  EXPECT_EQ(Taken({"ab", "b"}), "ab");
+  EXPECT_EQ(Taken({"", "a"}), "!a");  // the first is on the CPU, and does not ask
+}
+
+TEST(OwnDevice, IsNotSharedAndTheErrorSaysWhat) {
+  EXPECT_EQ(Taken({"a", "a"}), "a!");
+  EXPECT_EQ(Taken({"ab", "ab", "ab"}), "ab!");
+  EXPECT_EQ(Taken({"ab", "a"}), "a!");
+  LocalPlace place = HostOf({"a", "a"});
+  place.rank = 1;
+  EXPECT_EQ(OwnDevice(place).status().message(),
+            "node7 has 2 ranks for 1 CUDA device; start one rank a device, or use --backend cpu");
+  place = HostOf({"ab", "a"});
+  place.rank = 1;
+  EXPECT_EQ(OwnDevice(place).status().message(),
+            "node7 has 2 ranks for 2 CUDA devices, but they were not given one each; start one "
+            "rank a device, or use --backend cpu");
+}
+
 TEST(RanksLaunched, AreWhatTheEnvironmentSays) {
   const char* names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"};
   for (const char* name : names) unsetenv(name);
