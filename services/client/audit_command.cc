@@ -24,7 +24,7 @@ constexpr uint32_t kBlock =
     60;  // pairs that are drawn and evaluated together; whole bytes of trits
 
 struct Options {
-  std::string directory, data, sample = "1%";
+  std::string directory, data, held_out, sample = "1%";
   std::optional<uint32_t> seed;
   bool json = false;
   BackendOptions backend;
@@ -134,20 +134,45 @@ class Audit {
   Tally tally_;
 };
 
-// Whether the file that the run was trained on holds its held-out data too.
-bool HoldsHeldOut(const v1::Job& job) {
-  return HasHeldOut(job) && job.held_out().sha256() == job.train().sha256();
-}
+struct Data {
+  Dataset dataset;
+  bool held_out = false;  // whether that of the job, if it has any, is in it
+};
 
-StatusOr<Dataset> OpenData(const Options& options, const v1::Job& job) {
+StatusOr<Data> OpenData(const Options& options, const v1::Job& job) {
   HATCHERY_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(options.data));
   if (file->Sha256Hex() != job.train().sha256())
     return InvalidArgument(options.data + " is not the file that the run was trained on (SHA-256 " +
                            job.train().sha256() + "); give that one with --data");
-  if (HoldsHeldOut(job)) return Dataset::Open(job, file, file);
-  v1::Job train_only = job;
-  train_only.clear_held_out();
-  return Dataset::Open(train_only, file, nullptr);
+  std::shared_ptr<const MappedFile> held_out;
+  if (HasHeldOut(job) && job.held_out().sha256() == job.train().sha256()) held_out = file;
+  if (!options.held_out.empty()) {
+    if (!HasHeldOut(job))
+      return InvalidArgument("the run has no held-out data; leave --held-out away");
+    HATCHERY_ASSIGN_OR_RETURN(held_out, MappedFile::Open(options.held_out));
+    if (held_out->Sha256Hex() != job.held_out().sha256())
+      return InvalidArgument(options.held_out + " is not the file of the run's held-out data " +
+                             "(SHA-256 " + job.held_out().sha256() +
+                             "); give that one with --held-out");
+  }
+  v1::Job known = job;
+  if (held_out == nullptr) known.clear_held_out();
+  Data data;
+  HATCHERY_ASSIGN_OR_RETURN(data.dataset, Dataset::Open(known, file, held_out));
+  data.held_out = held_out != nullptr;
+  return data;
+}
+
+// What an audit without a part of the data says nothing about must not pass for honest.
+void ShowNotAudited(const Options& options, const v1::Job& job) {
+  const std::string why = "their data is another file than --data, with SHA-256 " +
+                          job.held_out().sha256() + "; give it with --held-out";
+  if (options.json) {
+    const nlohmann::ordered_json line = {{"not_audited", "held-out measures"}, {"why", why}};
+    std::printf("%s\n", line.dump().c_str());
+  } else {
+    std::printf("held-out measures were not audited: %s\n", why.c_str());
+  }
 }
 
 // Commits of a journal, or an error if there are none.
@@ -172,17 +197,19 @@ Status RunAudit(const Options& options) {
   HATCHERY_ASSIGN_OR_RETURN(const uint32_t steps, CountSteps(run.journal_path()));
   const v1::Job& job = journal->header().job;
   HATCHERY_ASSIGN_OR_RETURN(const JobSpec spec, SpecFromJob(job));
-  HATCHERY_ASSIGN_OR_RETURN(const Dataset data, OpenData(options, job));
-  HATCHERY_ASSIGN_OR_RETURN(auto replica, CreateReplica(spec, data.view(), options.backend));
+  HATCHERY_ASSIGN_OR_RETURN(const Data data, OpenData(options, job));
+  HATCHERY_ASSIGN_OR_RETURN(auto replica,
+                            CreateReplica(spec, data.dataset.view(), options.backend));
   HATCHERY_RETURN_IF_ERROR(RestoreInitial(PosixDisk(), run, job, *replica));
 
   const uint32_t seed = options.seed.value_or(std::random_device()());
-  Audit audit(options, *replica, share, seed, steps, HoldsHeldOut(job));
+  Audit audit(options, *replica, share, seed, steps, data.held_out);
   ReplayOptions replay;
   replay.before_commit = [&audit](const CommitRecord& record) { return audit.Step(record); };
   HATCHERY_ASSIGN_OR_RETURN(const ReplayResult result, Replay(*journal, *replica, replay));
   if (result.closing && result.closing->held_out)
     HATCHERY_RETURN_IF_ERROR(audit.HeldOut(result.step, *result.closing->held_out));
+  if (HasHeldOut(job) && !data.held_out) ShowNotAudited(options, job);
   const Tally& tally = audit.tally();
   if (tally.wrong > 0)
     return DataLoss(std::to_string(tally.wrong) + " of " +
@@ -210,6 +237,8 @@ void AddAuditCommand(CLI::App& app) {
   auto options = std::make_shared<Options>();
   command->add_option("DIR", options->directory, "Directory of the run")->required();
   command->add_option("--data", options->data, "The file that the run was trained on")->required();
+  command->add_option("--held-out", options->held_out,
+                      "The file of the held-out data, if that is another one");
   command
       ->add_option("--sample", options->sample,
                    "Share of the shards, as in 1% or 0.01; one step is audited as a whole besides")

@@ -72,11 +72,21 @@ int SyncAll(int fd) { return ::fsync(fd); }
 int SyncData(int fd) { return ::fdatasync(fd); }
 #endif
 
-Status SyncDirectory(const std::string& directory) {
+// Whether it says that this file system knows no such thing as a sync.
+bool CannotSync(int error) {
+  for (const int each : {EINVAL, ENOTSUP, EOPNOTSUPP, EROFS})
+    if (error == each) return true;
+  return false;
+}
+
+enum class Syncing { kMust, kIfItCan };
+
+Status SyncDirectory(const std::string& directory, Syncing syncing = Syncing::kMust) {
   const FileDescriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return FileError("open directory", directory, errno);
-  if (SyncAll(fd.get()) != 0) return FileError("sync directory", directory, errno);
-  return {};
+  if (SyncAll(fd.get()) == 0) return {};
+  if (syncing == Syncing::kIfItCan && CannotSync(errno)) return {};
+  return FileError("sync directory", directory, errno);
 }
 
 class PosixAppendFile : public AppendFile {
@@ -212,10 +222,12 @@ class PosixDiskImpl : public Disk {
         return FileError("create directory", prefix, error);
       const bool last = end == std::string::npos;
       // Whoever made the last one may have died, or failed, before this; if it was not we, its
-      // parent may be unreadable.
+      // parent may be unreadable, or of a file system without syncs, as that of a mount point.
       const std::string parent = ParentOf(prefix);
-      if (error == 0 || (last && ::access(parent.c_str(), R_OK) == 0))
+      if (error == 0)
         HATCHERY_RETURN_IF_ERROR(SyncDirectory(parent));
+      else if (last && ::access(parent.c_str(), R_OK) == 0)
+        HATCHERY_RETURN_IF_ERROR(SyncDirectory(parent, Syncing::kIfItCan));
       if (last) break;
     }
     return IsDirectory(path) ? Status() : FileError("create directory", path, ENOTDIR);

@@ -16,6 +16,10 @@ void Pause(JobRecord& record, std::string reason) {
   record.reason = std::move(reason);
 }
 
+bool IsOver(v1::JobState::State state) {
+  return state == v1::JobState::FINISHED || state == v1::JobState::CANCELLED;
+}
+
 // What the journal knows goes before what the catalogue says.
 Status TakeHistory(const JobStore& store, JobHistory history, RecoveredJob& job) {
   JobRecord& record = job.record;
@@ -36,12 +40,19 @@ Status TakeHistory(const JobStore& store, JobHistory history, RecoveredJob& job)
     record.final_checkpoint = newest && newest->checkpoint.step == record.job.steps() &&
                               newest->checkpoint.digest == history.closing->digest;
   }
+  // The reason of one that is over was that its files were gone.
+  if (IsOver(record.state)) record.reason.clear();
   // A closed job without a sound final checkpoint has to be given one by a worker, and a finished
-  // one that has lost its closing record or that file is made whole again.
-  if (history.closing && record.final_checkpoint)
-    record.state = v1::JobState::FINISHED;
-  else if (record.state == v1::JobState::FINISHED)
-    record.state = v1::JobState::QUEUED;
+  // one that has lost its closing record or that file is made whole again. What was cancelled stays
+  // cancelled.
+  if (record.state != v1::JobState::CANCELLED) {
+    if (history.closing && record.final_checkpoint) {
+      record.state = v1::JobState::FINISHED;
+      record.reason.clear();
+    } else if (record.state == v1::JobState::FINISHED) {
+      record.state = v1::JobState::QUEUED;
+    }
+  }
   job.updates = std::move(history.updates);
   job.torn_bytes = history.torn_bytes;
   return {};
@@ -53,9 +64,7 @@ void TakeDamage(const Status& why, const v1::JobState& known, JobRecord& record)
   record.step = known.step();
   record.latest = known.latest();
   const bool gone = why.code() == StatusCode::kNotFound;
-  const bool over =
-      known.state() == v1::JobState::FINISHED || known.state() == v1::JobState::CANCELLED;
-  if (gone && over)  // somebody made room
+  if (gone && IsOver(known.state()))  // somebody made room
     record.reason = "its files are gone: " + why.message();
   else
     Pause(record, why.message() +

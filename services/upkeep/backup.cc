@@ -33,9 +33,7 @@ class Copier {
       HATCHERY_RETURN_IF_ERROR(disk_->CreateDirectory(to_ + part));
     HATCHERY_RETURN_IF_ERROR(CopyCatalogue());
     HATCHERY_ASSIGN_OR_RETURN(const auto ids, List("jobs"));
-    for (const std::string& id : ids)
-      if (RunDir(*disk_, from_ + "/jobs/" + id).HasJournal())
-        HATCHERY_RETURN_IF_ERROR(CopyRun("jobs/" + id + "/"));
+    for (const std::string& id : ids) HATCHERY_RETURN_IF_ERROR(CopyJob(id));
     HATCHERY_ASSIGN_OR_RETURN(const auto names, List("files"));
     for (const std::string& name : names)
       if (IsSha256Hex(name)) HATCHERY_RETURN_IF_ERROR(CopyStoredFile(name));
@@ -64,6 +62,16 @@ class Copier {
     ++result_.left_out;
     if (*on_file_) (*on_file_)({path, 0, why, true});
   }
+  // What has neither journal nor checkpoints is no run: its submission never ended, or its files
+  // were removed.
+  Status CopyJob(const std::string& id) {
+    const RunDir run(*disk_, from_ + "/jobs/" + id);
+    HATCHERY_ASSIGN_OR_RETURN(const auto checkpoints, run.Checkpoints());
+    if (run.HasJournal()) return CopyRun("jobs/" + id + "/");
+    if (checkpoints.empty()) return {};
+    return DataLoss(run.journal_path() + " is missing; see: hatchery fsck " + from_ + " --repair");
+  }
+
   StatusOr<std::vector<std::string>> List(const std::string& part) const {
     if (!disk_->Exists(from_ + "/" + part)) return std::vector<std::string>();
     return disk_->List(from_ + "/" + part);
@@ -175,16 +183,18 @@ Status CheckFree(Disk& disk, const std::string& to) {
   return AlreadyExists(to + " exists already; name a new directory by --out");
 }
 
-Status Verify(Disk& disk, const std::string& copy) {
+// `from` is what was copied.
+Status Verify(Disk& disk, const std::string& copy, const std::string& from) {
   FsckOptions options;
   std::string first;
   options.on_file = [&](const FileReport& file) {
     if (file.state == FileReport::State::kDamaged && first.empty())
-      first = file.path + ": " + file.text;
+      first = file.path.substr(copy.size() + 1) + ": " + file.text;
   };
   HATCHERY_ASSIGN_OR_RETURN(const FsckResult result, Fsck(disk, copy, options));
   if (result.healthy()) return {};
-  return DataLoss("the copy is not good: " + first + "; it is kept for a look");
+  return DataLoss("the copy is not good, and was removed: " + first + "; see: hatchery fsck " +
+                  from);
 }
 
 }  // namespace
@@ -197,17 +207,16 @@ StatusOr<BackupResult> Backup(Disk& disk, const std::string& source, const std::
   const std::string partial = to + ".partial";
   if (disk.Exists(partial))
     return AlreadyExists(partial + " is left of a backup that was cut short; remove it first");
-  HATCHERY_RETURN_IF_ERROR(disk.CreateDirectory(partial));
   Copier copier(disk, from, partial, on_file);
-  const Status copied = kind == StoredDir::kRun ? copier.CopyRun("") : copier.CopyDataDir();
-  if (!copied.ok()) {
-    std::error_code ignored;
-    std::filesystem::remove_all(partial, ignored);
-    return copied;
-  }
-  HATCHERY_RETURN_IF_ERROR(Verify(disk, partial));
-  HATCHERY_RETURN_IF_ERROR(disk.Rename(partial, to));
-  return copier.result();
+  Status done = disk.CreateDirectory(partial);
+  if (done.ok()) done = kind == StoredDir::kRun ? copier.CopyRun("") : copier.CopyDataDir();
+  if (done.ok()) done = Verify(disk, partial, from);
+  if (done.ok()) done = disk.Rename(partial, to);
+  if (done.ok()) return copier.result();
+  // It would be in the next backup's way.
+  std::error_code ignored;
+  std::filesystem::remove_all(partial, ignored);
+  return done;
 }
 
 }  // namespace hatchery

@@ -84,6 +84,14 @@ class DataDirCheck {
   Status CheckJob(const std::string& id) {
     const auto known = known_.find(id);
     const RunDir run(*disk_, directory_ + "/jobs/" + id);
+    if (known != known_.end() && IsOver(known->second)) {
+      HATCHERY_ASSIGN_OR_RETURN(const bool removed, IsRemoved(run));
+      if (removed) {  // somebody made room; the coordinator lists the job all the same
+        Report(run.path(), State::kLeftover,
+               "its files were removed; its job is over, and stays so in the catalogue");
+        return {};
+      }
+    }
     RunCheckOptions options = *options_;
     options.files_directory = directory_ + "/files";
     if (known != known_.end()) {
@@ -99,6 +107,16 @@ class DataDirCheck {
     if (HasHeldOut(job)) Needs(job.held_out().sha256(), need);
     if (!job.initial_sha256().empty()) Needs(job.initial_sha256(), need);
     return {};
+  }
+
+  static bool IsOver(const v1::JobState& job) {
+    return job.state() == v1::JobState::FINISHED || job.state() == v1::JobState::CANCELLED;
+  }
+
+  // A journal that is missing beside checkpoints was lost rather than removed.
+  static StatusOr<bool> IsRemoved(const RunDir& run) {
+    HATCHERY_ASSIGN_OR_RETURN(const auto checkpoints, run.Checkpoints());
+    return checkpoints.empty() && !run.HasJournal();
   }
 
   // An unfinished job's need is the more urgent.

@@ -8,6 +8,8 @@
 
 #include <filesystem>
 
+#include "kernels/model.h"
+#include "services/common/checkpoint.h"
 #include "services/common/journal.h"
 #include "services/common/run_events.h"
 #include "services/coordinator/recovery.h"
@@ -126,6 +128,37 @@ TEST_F(JobStoreTest, AJobWhoseFilesAreGoneIsNotForgotten) {
   EXPECT_EQ(running->record.state, v1::JobState::PAUSED);
   EXPECT_TRUE(running->record.damaged);
   EXPECT_NE(running->record.reason.find("hatchery fsck --repair"), std::string::npos);
+}
+
+// Its files are back. What was cancelled after its last step stays cancelled.
+TEST_F(JobStoreTest, AJobThatIsOverStaysSo) {
+  ASSERT_TRUE(store_->Create("1", SmallJob()).ok());
+  const uint32_t steps = SmallJob().steps();
+  for (uint32_t step = 0; step < steps; ++step) Commit(step);
+  const JobSpec spec = *SpecFromJob(SmallJob());
+  const std::vector<int8_t> weights = InitialWeights(Model(spec), spec.seed);
+  ClosingRecord closing;
+  closing.step = steps;
+  closing.digest = DigestOfBytes(weights, 0);
+  ASSERT_TRUE(store_->Append("1", closing).ok());
+  const auto recovered = [&](v1::JobState::State state) {
+    v1::JobState known = Known("1", state);
+    known.set_reason("its files are gone");
+    return RecoverJob(*store_, "1", &known)->record;
+  };
+  // Without the last checkpoint a finished job is made whole again.
+  EXPECT_EQ(recovered(v1::JobState::FINISHED).state, v1::JobState::QUEUED);
+  EXPECT_EQ(recovered(v1::JobState::FINISHED).reason, "");
+  EXPECT_EQ(recovered(v1::JobState::CANCELLED).state, v1::JobState::CANCELLED);
+
+  const std::string bytes = EncodeCheckpoint(SmallJob(), steps, weights);
+  ASSERT_TRUE(store_->Run("1").StoreCheckpoint(steps, bytes, 1).ok());
+  for (const auto state : {v1::JobState::FINISHED, v1::JobState::CANCELLED}) {
+    EXPECT_EQ(recovered(state).state, state);
+    EXPECT_EQ(recovered(state).reason, "");
+  }
+  EXPECT_EQ(recovered(v1::JobState::PAUSED).state, v1::JobState::FINISHED);
+  EXPECT_EQ(recovered(v1::JobState::PAUSED).reason, "");
 }
 
 // A sync has failed; the commit that is appended again must not only seem to be on the disk.

@@ -120,10 +120,28 @@ TEST_F(Durability, DamagedDataDirectoriesAreRepaired) {
   }
 }
 
-TEST_F(Durability, AJournalThatIsGone) {
+TEST_F(Durability, AJournalOfAnUnfinishedJobThatIsGone) {
+  {
+    Process coordinator = StartCoordinator();
+    Process worker = StartWorker("w1");
+    ASSERT_EQ(Submit("job.yaml"), "1");
+    WaitForStep("1", 5);
+    Ask({"pause", "1"});
+    ASSERT_EQ(Job("1").at("state"), "paused");
+    Stop(worker);
+    Stop(coordinator);
+  }
+  fs::remove_all(Path("data/jobs/1"));
+  EXPECT_EQ(Client({"fsck", Path("data")}).code, 1);
+  EXPECT_EQ(Client({"fsck", Path("data"), "--repair"}).code, 0);
+  ExpectSameEnd(TrainDigest("job.yaml"));
+}
+
+// Whoever makes room removes checkpoints too: this one was lost.
+TEST_F(Durability, AJournalOfAFinishedJobThatIsGone) {
   MakeFinishedData();
   fs::rename(Path("good"), Path("data"));
-  fs::remove_all(Path("data/jobs/1"));
+  fs::remove(Path("data/jobs/1/journal.hatchery"));
   EXPECT_EQ(Client({"fsck", Path("data")}).code, 1);
   EXPECT_EQ(Client({"fsck", Path("data"), "--repair"}).code, 0);
   ExpectSameEnd(TrainDigest("short.yaml"));
@@ -160,11 +178,15 @@ TEST_F(Durability, ACheckpointThatContradictsTheJournalIsNotGivenOut) {
   EXPECT_EQ(now->step, 20u);
 }
 
-// It is listed with what became of it, and its number is not given to another.
-TEST_F(Durability, AJobThatIsGoneIsNotForgotten) {
+// It is no damage; it is listed with what became of it, also from a backup, and its number is not
+// given to another.
+TEST_F(Durability, AJobWhoseFilesWereRemovedIsNotForgotten) {
   MakeFinishedData();
-  fs::rename(Path("good"), Path("data"));
-  fs::remove_all(Path("data/jobs/1"));
+  fs::remove_all(Path("good/jobs/1"));
+  EXPECT_EQ(Client({"fsck", Path("good")}).code, 0);
+  EXPECT_EQ(Client({"fsck", Path("good"), "--repair"}).code, 0);
+  const Finished backup = Client({"backup", Path("good"), "--out", Path("data")});
+  ASSERT_EQ(backup.code, 0) << backup.err;
   Process coordinator = StartCoordinator();
   EXPECT_EQ(Job("1").at("state"), "finished");
   EXPECT_NE(Job("1").at("reason").get<std::string>().find("its files are gone"), std::string::npos);

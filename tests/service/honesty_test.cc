@@ -105,6 +105,34 @@ TEST_F(Honesty, AnAuditOfAFinishedRunFindsWhatWasLied) {
   EXPECT_EQ(Client({"audit", Path("true"), "--data", Path("data.bin"), "--sample", "0"}).code, 1);
 }
 
+TEST_F(Honesty, AnAuditTakesHeldOutDataOfItsOwnOrSaysThatItHadNone) {
+  ASSERT_EQ(Client({"data", "count", "--tokens", "9000", "--out", Path("held.bin")}).code, 0);
+  WriteFile("two.yaml",
+            "name: two\n"
+            "model: {hidden: 16, layers: 1}\n"
+            "data: {file: data.bin, held_out_file: held.bin}\n"
+            "population: 60\nwindow: 8\nsteps: 4\nheld_out_streams: 4\nvalidate_every: 1\n");
+  ASSERT_EQ(Client({"train", Path("two.yaml"), "--out", Path("two")}).code, 0);
+  const auto audit = [&](std::vector<std::string> more) {
+    more.insert(more.begin(),
+                {"audit", Path("two"), "--data", Path("data.bin"), "--sample", "100%"});
+    return Client(more);
+  };
+  const Finished without = audit({});
+  EXPECT_EQ(without.code, 0) << without.err;
+  EXPECT_NE(without.out.find("held-out measures were not audited"), std::string::npos);
+  EXPECT_NE(without.out.find(" 0 held-out measures "), std::string::npos) << without.out;
+  const Finished json = audit({"--json"});
+  EXPECT_NE(json.out.find("{\"not_audited\":\"held-out measures\""), std::string::npos) << json.out;
+  const Finished with = audit({"--held-out", Path("held.bin")});
+  EXPECT_EQ(with.code, 0) << with.err;
+  EXPECT_EQ(with.out.find("not audited"), std::string::npos) << with.out;
+  EXPECT_NE(with.out.find(" 5 held-out measures "), std::string::npos) << with.out;
+  const Finished wrong = audit({"--held-out", Path("data.bin")});
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_NE(wrong.err.find("give that one with --held-out"), std::string::npos) << wrong.err;
+}
+
 // The journal of a run with one step's sum of scores changed, all else as it was.
 void ForgeTrainingFigure(const std::string& from, const std::string& to, uint32_t step) {
   const auto reader = JournalReader::Open(PosixDisk(), RunDir(PosixDisk(), from).journal_path());
