@@ -305,7 +305,11 @@ void SimWorker::Falsify(v1::Result& result) const {
   v1::ShardScores& scores = *result.mutable_scores();
   std::string& trits = *scores.mutable_trits();
   if (!trits.empty()) trits[0] = static_cast<char>(trits[0] == 0 ? 1 : 0);
-  if (scores.scores_size() > 0) scores.set_scores(0, scores.scores(0) - by);
+  if (scores.scores_size() > 0) {  // exchanged, so that the pair's fitness has another sign
+    const int32_t first = scores.scores(0);
+    scores.set_scores(0, scores.scores(1) - by);
+    scores.set_scores(1, first);
+  }
   scores.set_score_sum(scores.score_sum() - by);
 }
 

@@ -63,7 +63,7 @@ class SimWorker {
   worker::Completed WithWeights(Status status) const;
   Status ApplyChecked(const v1::Commit& proto);
   bool Lies(const v1::Lease& lease) const;
-  // As services/worker/chaos.cc does, but otherwise in every life: two of them do not agree.
+  // Much as services/worker/chaos.cc does, but otherwise in every life: two of them do not agree.
   void Falsify(v1::Result& result) const;
 
   World& world_;
