@@ -32,10 +32,18 @@ void Core::ConsiderAudit(Run& run, uint64_t lease_id, const Range& range,
   Audit& audit = run.work->audits[{range.held_out, range.shard.begin}];
   audit.range = range;
   audit.author = author;
+  audit.name = workers_.at(author).hello.name();
 }
 
 bool Core::FitToAudit(const Worker& worker, const Run& run) const {
   return Abreast(worker, run) && worker.patience <= kMostPatience;
+}
+
+// The author may have come back on another stream: it would agree with itself.
+bool Core::MayAudit(const std::string& id, const Worker& worker, const Audit& audit,
+                    const Run& run) const {
+  const bool again = !workers_.contains(audit.author) && worker.hello.name() == audit.name;
+  return id != audit.author && !again && FitToAudit(worker, run);
 }
 
 void Core::LendAudits(Run& run) {
@@ -43,7 +51,7 @@ void Core::LendAudits(Run& run) {
   for (auto& [place, audit] : run.work->audits) {
     if (audit.state != Audit::State::kWanted) continue;
     ForHungry(run, [&, &wanted = audit](const std::string& id, Worker& worker) {
-      if (id == wanted.author || !FitToAudit(worker, run)) return true;
+      if (!MayAudit(id, worker, wanted, run)) return true;
       wanted.state = Audit::State::kLent;
       SendLease(id, worker, run, wanted.range.held_out, wanted.range.shard, Purpose::kAudit);
       return false;
@@ -62,8 +70,8 @@ void Core::RecallAudits(Run& run) {
     Audit& audit = at->second;
     bool another = false;
     ForHungry(run, [&](const std::string& id, Worker& worker) {
-      another = id != audit.author && id != lease.worker && worker.leases.empty() &&
-                !worker.doubtful && FitToAudit(worker, run);
+      another = id != lease.worker && worker.leases.empty() && !worker.doubtful &&
+                MayAudit(id, worker, audit, run);
       return !another;
     });
     if (!another) return;
@@ -74,8 +82,12 @@ void Core::RecallAudits(Run& run) {
   }
 }
 
-// Nobody but the author is there to give a second opinion, or those who are do not.
+// Nobody but the author is there to give a second opinion, or those who are do not. While nobody is
+// there at all, as after a coordinator's stall, the audits wait: so does the step.
 void Core::DropHopelessAudits(Run& run) {
+  const bool deserted = std::none_of(workers_.begin(), workers_.end(),
+                                     [&](const auto& entry) { return Abreast(entry.second, run); });
+  if (deserted) return;
   std::erase_if(run.work->audits, [&](const auto& entry) {
     const Audit& audit = entry.second;
     if (audit.state != Audit::State::kWanted) return false;
@@ -85,7 +97,7 @@ void Core::DropHopelessAudits(Run& run) {
       return true;
     }
     for (const auto& [id, worker] : workers_)
-      if (id != audit.author && FitToAudit(worker, run)) return false;
+      if (MayAudit(id, worker, audit, run)) return false;
     Log(run.record.id, audit.author, run.record.step, "audit_skipped",
         "nobody is there to give a second opinion on " + Name(audit.range));
     return true;

@@ -65,7 +65,8 @@ struct Audit {
   State state = State::kWanted;
   Range range;
   uint32_t attempts = 0;  // that came to nothing
-  std::string author;     // of the accepted part
+  std::string author;     // of the accepted part,
+  std::string name;       // and what it calls itself
   std::string auditor;    // kWithReferee: who says otherwise,
   Part other;             // and what
 };

@@ -239,6 +239,33 @@ TEST(CoreTest, AnAuditFindsALiarAboutHeldOutSums) {
   }
 }
 
+TEST(CoreTest, AnAuditOutlivesALossOfAllConnections) {
+  CoreOptions options;
+  options.audit_share = 1;
+  FakeWorld world(options);
+  StartJob(world, 4, {"x", "y"}, 1);
+  world.workers["y"].lies_from = 1;
+  world.workers["x"].stuck = true;
+  const uint64_t before = world.workers["y"].results;
+  for (int i = 0; i < 50 && world.workers["y"].results == before; ++i) {
+    world.Work("x");
+    world.Work("y");
+  }
+  ASSERT_EQ(world.workers["y"].results, before + 1);  // one lie
+  world.Leave("x");
+  world.Leave("y");
+  world.RunToEnd(10, 5);
+  EXPECT_FALSE(world.Has("audit_skipped"));
+  // The liar is the first to be there again: it may not vouch for itself.
+  world.Join("a", "y");
+  world.workers["a"].lies_from = 1;
+  world.Join("b", "x");
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("shard_disputed"));
+  EXPECT_EQ(world.commits["a"], Honest(4));
+}
+
 TEST(CoreTest, AuditsNeitherBlockALoneWorkerNorWaitForAStuckOne) {
   CoreOptions options;
   options.audit_share = 1;

@@ -57,13 +57,13 @@ void FakeWorld::Submit(const std::string& id, const v1::Job& job) {
   Do(core.JobSubmitted(now, record));
 }
 
-void FakeWorld::Join(const std::string& id) {
+void FakeWorld::Join(const std::string& id, const std::string& name) {
   workers[id] = {};
   Do(core.WorkerConnected(now, id, 0));
   v1::WorkerMessage message;
   message.mutable_hello()->set_protocol_version(kProtocolVersion);
   message.mutable_hello()->set_contract_version(core::kContractVersion);
-  message.mutable_hello()->set_name(id);
+  message.mutable_hello()->set_name(name.empty() ? id : name);
   Say(id, message);
 }
 

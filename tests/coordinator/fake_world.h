@@ -41,8 +41,8 @@ class FakeWorld {
 
   static v1::Job MakeJob(uint32_t steps, uint32_t population = 200);
   void Submit(const std::string& id, const v1::Job& job);
-  // Connects a worker and says Hello.
-  void Join(const std::string& id);
+  // Connects a worker and says Hello; without a name, its id is its name.
+  void Join(const std::string& id, const std::string& name = "");
   void Leave(const std::string& id);
   void Do(Core::Actions actions);
   void Say(const std::string& id, const v1::WorkerMessage& message);

@@ -7,6 +7,9 @@
 
 namespace hatchery::fuzz {
 
+// How far the last input got: records that were read, say. The replay of the corpus compares it.
+inline size_t reached = 0;
+
 // Fuzzed bytes, taken from the front. At the end everything is zero and empty.
 class Input {
  public:

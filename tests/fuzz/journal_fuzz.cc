@@ -47,7 +47,7 @@ class MemoryDisk : public Disk {
 
 std::string Framed(fuzz::Input input) {
   std::string bytes = journal_format::Preamble();
-  Sha256Hash chain{};
+  Sha256Hash chain = Sha256Of(bytes);
   for (uint32_t type = journal_format::kHeader; !input.empty(); type = input.Byte() % 6)
     bytes += journal_format::Frame(type, input.LongBytes(), chain);
   return bytes;
@@ -58,13 +58,16 @@ std::string Framed(fuzz::Input input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hatchery;
+  fuzz::reached = 0;
   fuzz::Input input(data, size);
   MemoryDisk disk(input.Byte() & 1 ? Framed(input) : input.Rest());
   const auto journal = JournalReader::Open(disk, "fuzz");
   if (!journal.ok()) return 0;
   JournalRecord record;
   for (auto outcome = (*journal)->Next(record);
-       outcome.ok() && *outcome == JournalReader::Outcome::kRecord;)
+       outcome.ok() && *outcome == JournalReader::Outcome::kRecord;) {
+    ++fuzz::reached;
     outcome = (*journal)->Next(record);
+  }
   return 0;
 }

@@ -15,7 +15,7 @@ constexpr const char* kNames[] = {
     "crash worker",   "stop worker",     "freeze worker", "slow worker",     "hang work",
     "flip bit",       "clock jump",      "crash coordinator", "power cut",   "disk full",
     "disk fails",     "disk lies",       "rot checkpoint", "rot journal", "partition",      "cut to worker",
-    "cut from worker", "pause job"};
+    "cut from worker", "pause job", "cancel job"};
 
 }  // namespace
 
@@ -36,6 +36,7 @@ Plan MakePlan(uint64_t seed) {
   if (plan.liar) plan.workers = static_cast<uint32_t>(random.Between(3, 5));
   plan.audit_share = plan.liar ? 1 : random.OneIn(2) ? 0.3 : 0;
   plan.hostile_streams = random.OneIn(4);
+  plan.trouble_while_storing = random.OneIn(6);
   for (uint32_t i = 0; i < plan.workers; ++i) {
     plan.joins.push_back(plan.liar || random.OneIn(2) ? 0 : random.Between(0, 20'000));
     plan.clock_rates.push_back(random.OneIn(3) ? 0.5 + 0.01 * static_cast<double>(random.Between(0, 150)) : 1);
@@ -45,7 +46,7 @@ Plan MakePlan(uint64_t seed) {
   if (plan.liar) {
     plan.lies_of_held_out = random.OneIn(2);
     plan.lies_of_pairs = !plan.lies_of_held_out || random.OneIn(2);
-    return plan;
+    if (random.OneIn(3)) return plan;  // and nothing else happens
   }
   std::vector<FaultKind> kinds;
   const auto all = static_cast<int64_t>(std::size(kNames));
@@ -55,7 +56,7 @@ Plan MakePlan(uint64_t seed) {
     Fault fault{kinds[static_cast<size_t>(random.Between(0, static_cast<int64_t>(kinds.size()) - 1))]};
     fault.at = random.Between(0, kFaultsEnd);
     fault.duration = random.OneIn(4) ? random.Between(5'000, 45'000) : random.Between(10, 5'000);
-    fault.worker = static_cast<uint32_t>(random.Between(0, plan.workers - 1));
+    fault.worker = static_cast<uint32_t>(random.Between(plan.liar ? 1 : 0, plan.workers - 1));
     plan.faults.push_back(fault);
   }
   std::sort(plan.faults.begin(), plan.faults.end(),

@@ -24,11 +24,12 @@ enum class FaultKind {
   kDiskFails,
   kDiskLies,  // syncs do nothing; a power cut ends it
   kRotCheckpoint,
-  kRotJournal,  // found when the coordinator is next started
+  kRotJournal,   // found when the coordinator is next started
   kPartition,    // both ways
   kCutToWorker,  // one way
   kCutFromWorker,
-  kPauseJob,  // by a client, who resumes it
+  kPauseJob,   // by a client, who resumes it
+  kCancelJob,  // by a client, who submits it anew
 };
 const char* Name(FaultKind kind);
 
@@ -41,15 +42,18 @@ struct Fault {
 
 struct Plan {
   uint64_t seed = 0;
-  uint32_t job = 0;          // which of the jobs
+  uint32_t job = 0;  // which of the jobs
   uint32_t workers = 1;
   std::vector<int64_t> joins;  // when each worker starts
   std::vector<double> clock_rates;
   std::vector<int64_t> pair_times;  // milliseconds to evaluate a pair
   double audit_share = 0;
-  bool liar = false;  // the last worker lies from some step on; no other faults,
+  // The last worker lies from some step on. Then no fault strikes the first one, so that somebody
+  // honest is there to find it out.
+  bool liar = false;
   bool lies_of_pairs = true, lies_of_held_out = false;  // about these
-  bool hostile_streams = false;  // messages come twice and out of order
+  bool trouble_while_storing = false;  // something happens while a checkpoint is being written
+  bool hostile_streams = false;        // messages come twice and out of order
   std::vector<Fault> faults;
 };
 

@@ -6,6 +6,7 @@
 #include "services/common/checkpoint.h"
 #include "services/common/convert.h"
 #include "services/common/job.h"
+#include "services/common/journal_scan.h"
 #include "services/common/replay.h"
 #include "services/common/sha256.h"
 #include "tests/simulation/sim_worker.h"
@@ -44,7 +45,8 @@ StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Start(World& world) {
         *(*file)->Size() > world.disk.DurableBytes(journal).size())
       world.Fail("job " + id + " was recovered from what is not durable");
     // Whoever wrote these may have died before it could say where they end.
-    for (uint32_t step = 0; step < job->record.step; ++step) world.commit_ends.try_emplace(step, 0);
+    for (uint32_t step = 0; step < job->record.step; ++step)
+      world.commit_ends[id].try_emplace(step, 0);
     world.Trace("recovered job " + id + " at step " + std::to_string(job->record.step) +
                 (job->record.reason.empty() ? "" : ": " + job->record.reason));
     process->recovered_.push_back(std::move(*job));
@@ -77,6 +79,10 @@ void SimCoordinator::Tick() {
 void SimCoordinator::Connected(const StreamPtr& stream) {
   stream->id = std::string("w").append(std::to_string(next_worker_++));
   streams_[stream->id] = stream;
+  if (world_.plan.liar && stream->worker + 1 == world_.plan.workers) {
+    liars_.insert(stream->id);
+    lent_.clear();  // what an older stream of it had
+  }
   Do(core_->WorkerConnected(Clock(), stream->id, 0));
 }
 
@@ -84,7 +90,56 @@ void SimCoordinator::Said(const StreamPtr& stream, const v1::WorkerMessage& mess
   if (!streams_.contains(stream->id)) return;
   if (world_.tracing())
     world_.Trace("  " + stream->id + " -> " + message.ShortDebugString().substr(0, 160));
+  if (message.has_result() && stream->lies.contains(message.result().lease_id()))
+    HeardLie(message.result());
   Do(core_->WorkerSaid(Clock(), stream->id, message));
+}
+
+// ---- Lies --------------------------------------------------------------------------------------
+
+// Whether the first worker, which no fault strikes, could give a second opinion now.
+bool SimCoordinator::Watched() const {
+  const auto job = Job();
+  for (const v1::WorkerState& worker : core_->Workers()) {
+    const auto at = streams_.find(worker.worker_id());
+    if (at == streams_.end() || at->second->worker != 0 || !job) continue;
+    const bool ready = worker.state() == "idle" || worker.state() == "working";
+    return ready && worker.job_id() == job->job_id() && worker.step() + 1 >= job->step();
+  }
+  return false;
+}
+
+void SimCoordinator::HeardLie(const v1::Result& result) {
+  const auto job = Job();
+  if (!job || result.job_id() != job->job_id() || result.step() != job->step()) return;
+  if (!Watched())
+    unaudited_.insert({result.job_id(), result.step()});
+  else if (lent_.erase(result.lease_id()) == 1 &&  // the first time that it comes
+           result.digest() == world_.lab.truth()[result.step()]->digest)
+    lied_.insert({result.job_id(), result.step()});
+}
+
+void SimCoordinator::NoteLies(const v1::Event& event) {
+  if (event.kind() == "shard_disputed") lied_.erase({event.job_id(), event.step()});
+  // All work on the step, or all of the liar, is dropped then.
+  static const std::set<std::string> kDrops = {"paused", "cancelled", "digest_disputed",
+                                               "quarantined", "expelled"};
+  if (kDrops.contains(event.kind())) lied_.clear();
+  if (event.kind() != "audit_skipped" || !liars_.contains(event.worker_id())) return;
+  if (event.message().starts_with("nobody is there") && Watched())
+    world_.Fail("a result of a liar was not audited though an honest worker was there");
+  unaudited_.insert({event.job_id(), event.step()});
+}
+
+void SimCoordinator::CheckDisputed(const StepOf& step) const {
+  if (lied_.contains(step) && !unaudited_.contains(step))
+    world_.Fail("step " + std::to_string(step.second) +
+                " is done, and nobody disputed a lie about it");
+}
+
+void SimCoordinator::WrittenWrong(const StepOf& step, const std::string& what) {
+  if (unaudited_.contains(step)) return world_.LieStands(step.second);
+  world_.Fail(what);
 }
 
 void SimCoordinator::Disconnected(const StreamPtr& stream, const std::string& reason) {
@@ -95,7 +150,15 @@ void SimCoordinator::Disconnected(const StreamPtr& stream, const std::string& re
 StatusOr<std::string> SimCoordinator::FetchCheckpoint(const std::string& job) const {
   const auto state = core_->Job(job);
   if (!state) return NotFound("no job " + job);
-  HATCHERY_ASSIGN_OR_RETURN(const auto stored, store_->Run(job).NewestSound(state->step()));
+  // As streaming.h does, which keeps the journal's digests in memory.
+  const RunDir run = store_->Run(job);
+  const auto journal = ScanJournal(world_.disk, run.journal_path());
+  const auto agrees = [&](const Checkpoint& checkpoint) -> Status {
+    const auto digest = journal.ok() ? journal->DigestAt(checkpoint.step) : std::nullopt;
+    if (!digest || *digest == checkpoint.digest) return {};
+    return DataLoss("a checkpoint contradicts the journal");
+  };
+  HATCHERY_ASSIGN_OR_RETURN(const auto stored, run.NewestSound(state->step(), agrees));
   if (!stored) return NotFound("no checkpoint yet");
   return stored->bytes;
 }
@@ -111,7 +174,7 @@ StatusOr<std::vector<v1::Commit>> SimCoordinator::FetchCommits(const std::string
       VisitCommits(*journal, state->step(), [&](const CommitRecord& record) -> Status {
         if (record.commit.step < from) return {};
         commits.push_back(CommitToProto(record.commit, record.digest_before));
-        CheckAnnounced(commits.back());
+        CheckAnnounced(job, commits.back());
         return {};
       }));
   return commits;
@@ -142,13 +205,19 @@ void SimCoordinator::JudgeOffers() {
       const auto checkpoint = DecodeCheckpoint(offer.bytes, "believed");
       if (checkpoint->weights != world_.lab.truth()[offer.step]->bytes)
         world_.Fail("a wrong checkpoint of step " + std::to_string(offer.step) + " was believed");
-      const uint32_t keep = core_->Job(offer.job)->job().checkpoints_kept();
-      const Status stored = store_->Run(offer.job).StoreCheckpoint(offer.step, offer.bytes, keep);
-      Do(stored.ok()
-             ? core_->CheckpointStored(Clock(), offer.job, offer.step)
-             : core_->CheckpointFailed(Clock(), offer.job, offer.step, offer.sha256, stored));
+      // Meanwhile anything may happen: nothing is locked while a file is written.
+      const int64_t takes = world_.random.Between(1, 3000);
+      world_.Trouble(takes);
+      Later(takes, [this, offer = std::move(offer)] { Keep(offer); });
     }
   }
+}
+
+void SimCoordinator::Keep(const Offered& offer) {
+  const uint32_t keep = core_->Job(offer.job)->job().checkpoints_kept();
+  const Status stored = store_->Run(offer.job).StoreCheckpoint(offer.step, offer.bytes, keep);
+  Do(stored.ok() ? core_->CheckpointStored(Clock(), offer.job, offer.step)
+                 : core_->CheckpointFailed(Clock(), offer.job, offer.step, offer.sha256, stored));
 }
 
 // ---- People ------------------------------------------------------------------------------------
@@ -175,6 +244,12 @@ Status SimCoordinator::Pause() {
   return actions.status();
 }
 
+Status SimCoordinator::Cancel() {
+  auto actions = core_->Cancel(Clock(), Job()->job_id());
+  if (actions.ok()) Do(*actions);
+  return actions.status();
+}
+
 Status SimCoordinator::Resume() {
   auto actions = core_->Resume(Clock(), Job()->job_id());
   if (actions.ok()) Do(*actions);
@@ -190,8 +265,15 @@ void SimCoordinator::Do(const Core::Actions& actions) {
 void SimCoordinator::Do(const Send& action) {
   const auto at = streams_.find(action.worker);
   if (at == streams_.end()) return;
-  if (action.message.has_commit()) CheckAnnounced(action.message.commit());
   const StreamPtr stream = at->second;
+  const v1::CoordinatorMessage& message = action.message;
+  if (message.has_assign()) stream->job = message.assign().job_id();
+  if (message.has_commit()) CheckAnnounced(stream->job, message.commit());
+  if (liars_.contains(action.worker)) {
+    if (message.has_lease()) lent_.insert(message.lease().lease_id());
+    if (message.has_revoke()) lent_.erase(message.revoke().lease_id());
+    if (message.has_assign() || message.has_release()) lent_.clear();
+  }
   // What begins or ends a job for a worker comes once and in its place: gRPC sees to that.
   const bool work = !action.message.has_welcome() && !action.message.has_assign() &&
                     !action.message.has_release();
@@ -200,14 +282,15 @@ void SimCoordinator::Do(const Send& action) {
   });
 }
 
-void SimCoordinator::CheckAnnounced(const v1::Commit& commit) const {
+void SimCoordinator::CheckAnnounced(const std::string& job, const v1::Commit& commit) const {
   const CommitRecord& truth = world_.lab.commits()[commit.step()];
   if (commit.SerializeAsString() !=
       CommitToProto(truth.commit, truth.digest_before).SerializeAsString())
     world_.Fail("commit " + std::to_string(commit.step()) + " is not the one-process run's");
-  const auto end = world_.commit_ends.find(commit.step());
-  const auto durable = world_.disk.DurableBytes(store_->Run(Job()->job_id()).journal_path()).size();
-  if (!world_.lied && (end == world_.commit_ends.end() || durable < end->second))
+  const auto& ends = world_.commit_ends[job];
+  const auto end = ends.find(commit.step());
+  const auto durable = world_.disk.DurableBytes(store_->Run(job).journal_path()).size();
+  if (!world_.lied && (end == ends.end() || durable < end->second))
     world_.Fail("commit " + std::to_string(commit.step()) + " was announced before it was durable");
 }
 
@@ -249,15 +332,20 @@ void SimCoordinator::Written(const Append& append, const Status& status) {
   if (!status.ok()) return world_.Trace("append failed: " + status.message());
   const auto* commit = std::get_if<CommitRecord>(&append.record);
   if (commit == nullptr) {
-    if (!(std::get<ClosingRecord>(append.record) == world_.lab.closing()))
-      world_.Fail("the run was closed with another digest or held-out measure");
+    const auto& closing = std::get<ClosingRecord>(append.record);
+    CheckDisputed({append.job, closing.step});
+    if (!(closing == world_.lab.closing()))
+      WrittenWrong({append.job, closing.step},
+                   "the run was closed with another digest or held-out measure");
     return;
   }
   const uint32_t step = commit->commit.step;
+  CheckDisputed({append.job, step});
   if (!(*commit == world_.lab.commits()[step]))
-    world_.Fail("commit " + std::to_string(step) + " was made that is not the one-process run's");
+    WrittenWrong({append.job, step},
+                 "commit " + std::to_string(step) + " was made that is not the one-process run's");
   const auto file = world_.disk.OpenRead(store_->Run(append.job).journal_path());
-  if (file.ok()) world_.commit_ends[step] = *(*file)->Size();
+  if (file.ok()) world_.commit_ends[append.job][step] = *(*file)->Size();
 }
 
 void SimCoordinator::Do(const AskReferee& action) {
@@ -270,6 +358,7 @@ void SimCoordinator::Do(const AskReferee& action) {
 void SimCoordinator::Do(const LogEvent& action) {
   const v1::Event& event = action.event;
   world_.Saw(event.kind());
+  NoteLies(event);
   world_.Trace("coordinator: " + event.worker_id() + " step " + std::to_string(event.step()) + " " +
                event.kind() + ": " + event.message());
   if (event.kind() != "quarantined" && event.kind() != "expelled") return;

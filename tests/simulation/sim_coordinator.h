@@ -7,7 +7,9 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "services/coordinator/core.h"
 #include "services/coordinator/job_store.h"
@@ -37,6 +39,7 @@ class SimCoordinator {
   void Submit();
   Status Pause();
   Status Resume();
+  Status Cancel();
   // The one that was submitted last; none if it is not known here.
   std::optional<v1::JobState> Job() const;
 
@@ -49,6 +52,7 @@ class SimCoordinator {
     uint32_t step;
     std::string bytes, sha256;
   };
+  using StepOf = std::pair<std::string, uint32_t>;  // a job
   explicit SimCoordinator(World& world);
   int64_t Clock() const { return world_.now() + clock_offset_; }
   // Runs later in this process, if it still lives.
@@ -63,10 +67,17 @@ class SimCoordinator {
   void Do(const coordinator::WorkerChanged&) {}  // nobody looks at the list of workers here
   void Do(const coordinator::Struck& action) { world_.strikes[action.name] = action.count; }
   void WriteNext();
+  void WrittenWrong(const StepOf& step, const std::string& what);
   void Written(const coordinator::Append& append, const Status& status);
   void JudgeOffers();
+  void Keep(const Offered& offer);  // a believed one
   void Tick();
-  void CheckAnnounced(const v1::Commit& commit) const;
+  // What is said of lies: each is disputed before its step is done, or nobody was there to do it.
+  void HeardLie(const v1::Result& result);
+  bool Watched() const;
+  void NoteLies(const v1::Event& event);
+  void CheckDisputed(const StepOf& step) const;
+  void CheckAnnounced(const std::string& job, const v1::Commit& commit) const;
 
   World& world_;
   int64_t clock_offset_ = 1'000'000;
@@ -79,6 +90,10 @@ class SimCoordinator {
   std::deque<Offered> offers_;
   std::vector<coordinator::RecoveredJob> recovered_;
   uint64_t next_worker_ = 1;
+  std::set<std::string> liars_;  // the lying worker's ids
+  std::set<uint64_t> lent_;      // to it
+  std::set<StepOf> lied_;        // with a lie that must be disputed
+  std::set<StepOf> unaudited_;   // that a lie may have got into
 };
 
 }  // namespace hatchery::simulation

@@ -272,23 +272,45 @@ void SimWorker::Begin(const worker::Evaluate& work) {
   const uint32_t end = pairs ? lease.pairs().end() : lease.held_out().end();
   if (std::exchange(hang_next_, false)) return;  // until it is cancelled
   const int64_t took = 1 + (end - begin) * world_.plan.pair_times[index_];
-  Finish(took, [this, pairs, begin, end, took, weights = weights_] {
+  Finish(took, [this, lease, pairs, begin, end, took, weights = weights_] {
     Completed done = WithWeights({});
     done.result.set_seconds(static_cast<double>(took) / 1000);
-    if (pairs) {
+    if (pairs)
       *done.result.mutable_scores() = world_.lab.Scores(weights, step_, {begin, end});
-      if (liar_ && step_ >= lies_from_ && world_.plan.lies_of_pairs)
-        done.result.mutable_scores()->set_score_sum(done.result.scores().score_sum() - 1);
-    } else if (begin < end) {
+    else if (begin < end)
       *done.result.mutable_held_out() = HeldOutToProto(world_.lab.HeldOut(weights, begin, end));
-      if (liar_ && step_ >= lies_from_ && world_.plan.lies_of_held_out)
-        done.result.mutable_held_out()->set_score(done.result.held_out().score() - 1);
-    } else {
+    else
       done.result.mutable_held_out();
+    if (Lies(lease)) {
+      Falsify(done.result);
+      if (stream_) stream_->lies.insert(lease.lease_id());
     }
     done.digest = digest_ = weights_->digest;  // whatever happened meanwhile
     return done;
   });
+}
+
+bool SimWorker::Lies(const v1::Lease& lease) const {
+  if (!liar_ || lease.step() < lies_from_) return false;
+  if (lease.has_pairs()) return world_.plan.lies_of_pairs;
+  return world_.plan.lies_of_held_out && lease.held_out().begin() < lease.held_out().end();
+}
+
+void SimWorker::Falsify(v1::Result& result) const {
+  const auto by = static_cast<int32_t>(life_);
+  if (result.has_held_out()) {
+    result.mutable_held_out()->set_score(result.held_out().score() - by);
+    return;
+  }
+  v1::ShardScores& scores = *result.mutable_scores();
+  std::string& trits = *scores.mutable_trits();
+  if (!trits.empty()) trits[0] = static_cast<char>(trits[0] == 0 ? 1 : 0);
+  if (scores.scores_size() > 0) {  // exchanged, so that the pair's fitness has another sign
+    const int32_t first = scores.scores(0);
+    scores.set_scores(0, scores.scores(1) - by);
+    scores.set_scores(1, first);
+  }
+  scores.set_score_sum(scores.score_sum() - by);
 }
 
 void SimWorker::Begin(const worker::Upload& work) {

@@ -62,6 +62,9 @@ class SimWorker {
   void Finish(int64_t milliseconds, std::function<worker::Completed()> result);
   worker::Completed WithWeights(Status status) const;
   Status ApplyChecked(const v1::Commit& proto);
+  bool Lies(const v1::Lease& lease) const;
+  // Much as services/worker/chaos.cc does, but otherwise in every life: two of them do not agree.
+  void Falsify(v1::Result& result) const;
 
   World& world_;
   const uint32_t index_;

@@ -45,8 +45,15 @@ void World::Trace(const std::string& line) {
 }
 
 void World::Fail(const std::string& what) {
+  if (lie_stands_) return;
   Trace("FAILURE: " + what);
   if (outcome_.failure.empty()) outcome_.failure = what;
+}
+
+void World::LieStands(uint32_t step) {
+  Trace("a lie about step " + std::to_string(step) + " stands: nobody was there to see it");
+  Saw("lie_stands");
+  finished_ = lie_stands_ = true;
 }
 
 Outcome World::Run() {
@@ -68,7 +75,7 @@ Outcome World::Run() {
     now_ = event.at;
     event.run();
   }
-  if (outcome_.failure.empty()) CheckEnd();
+  if (outcome_.failure.empty() && !lie_stands_) CheckEnd();
   outcome_.milliseconds = now_;
   return outcome_;
 }
@@ -231,18 +238,31 @@ void World::Strike(const Fault& fault) {
       paused_until_ = now_ + fault.duration;
       if (coordinator_ != nullptr && coordinator_->Job()) (void)coordinator_->Pause();
       return;
+    case FaultKind::kCancelJob:
+      if (coordinator_ != nullptr && coordinator_->Job()) (void)coordinator_->Cancel();
+      return;
   }
+}
+
+void World::Trouble(int64_t milliseconds) {
+  if (!plan.trouble_while_storing || random.OneIn(2)) return;
+  static constexpr FaultKind kKinds[] = {FaultKind::kPauseJob, FaultKind::kCancelJob,
+                                         FaultKind::kCrashCoordinator, FaultKind::kPowerCut};
+  Fault fault{kKinds[random.Between(0, std::ssize(kKinds) - 1)]};
+  fault.at = now_ + random.Between(0, milliseconds);
+  fault.duration = random.Between(10, 5'000);
+  After(fault.at - now_, [this, fault] { Strike(fault); });
 }
 
 // ---- People ------------------------------------------------------------------------------------
 
-// Somebody submits the job, resumes it when it is paused, and repairs a journal that the
-// coordinator cannot use.
+// Somebody submits the job, anew if it was cancelled, resumes it when it is paused, and repairs a
+// journal that the coordinator cannot use.
 void World::Operate() {
   After(random.Between(200, 3000), [this] { Operate(); });
   if (coordinator_ == nullptr) return;
   const auto job = coordinator_->Job();
-  if (!job) return coordinator_->Submit();
+  if (!job || job->state() == v1::JobState::CANCELLED) return coordinator_->Submit();
   if (job->state() == v1::JobState::FINISHED) finished_ = true;
   if (job->state() != v1::JobState::PAUSED || now_ < paused_until_) return;
   Trace("resuming the job, which was paused: " + job->reason());

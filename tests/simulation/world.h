@@ -10,6 +10,7 @@
 #include <memory>
 #include <ostream>
 #include <queue>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,8 +38,10 @@ class SimWorker;
 // learns of its end on its own.
 struct Stream {
   uint32_t worker = 0;
-  std::string id;  // the core's name for the worker
+  std::string id;   // the core's name for the worker
+  std::string job;  // that the worker was told of last
   bool worker_open = true, coordinator_open = true;
+  std::set<uint64_t> lies;  // leases whose results are
   bool suspect = false;  // what the worker said here may be wrong; it may have been restarted since
   int64_t next_to_worker = 0, next_to_coordinator = 0;  // when the last message arrives
 };
@@ -63,6 +66,11 @@ class World {
   bool tracing() const { return trace_ != nullptr; }
   void Trace(const std::string& line);
   void Fail(const std::string& what);
+  // A lie that nobody could give a second opinion on is in the journal; nothing can be said about
+  // what follows.
+  void LieStands(uint32_t step);
+  // Something may happen within so many milliseconds.
+  void Trouble(int64_t milliseconds);
   void Saw(const std::string& kind) { ++outcome_.seen[kind]; }
 
   // Carries a message; `deliver` is called at the other side if the stream still stands there.
@@ -83,8 +91,8 @@ class World {
   std::vector<v1::JobState> catalogue_before;
   std::map<std::string, uint32_t> strikes;
   std::string submitted;  // the job that people know of; what is left of a failed submission is not
-  // Bytes of the journal after each commit, as the shell was told.
-  std::map<uint32_t, uint64_t> commit_ends;
+  // Bytes of a job's journal after each commit, as the shell was told.
+  std::map<std::string, std::map<uint32_t, uint64_t>> commit_ends;
   bool lied = false;  // the disk has broken its word, or lost what it held
 
  private:
@@ -110,7 +118,7 @@ class World {
   uint64_t life_ = 0;
   std::ostream* trace_;
   Outcome outcome_;
-  bool finished_ = false;
+  bool finished_ = false, lie_stands_ = false;
   int64_t paused_until_ = 0;                // by a client
   std::vector<int64_t> cut_to_, cut_from_;  // until when, by worker
   std::vector<StreamPtr> streams_;          // newest, by worker
