@@ -71,8 +71,6 @@ void Core::Drive() {
   }
   if (chosen == nullptr) return;
   Run& run = *chosen;
-  // Its last checkpoint was stored while it was paused.
-  if (!run.record.closing_digest.empty() && run.record.final_checkpoint) return FinishRun(run);
   if (run.record.state != v1::JobState::RUNNING) {
     SetState(run, v1::JobState::RUNNING);
     Changed(run);
