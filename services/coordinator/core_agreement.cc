@@ -27,9 +27,9 @@ void Core::Vote(const std::string& id, Run& run, const std::string& digest) {
                       "the digest of its replica changed within step " + step + ", from " +
                           Hex(*before) + " to " + Hex(digest));
   if (before == nullptr) {
-    if (run.work->votes.size() == 0) run.marks.first_vote = now_;
+    if (run.work->votes.empty()) run.marks.first_vote = now_;
     run.work->waiting_since = -1;
-    run.work->votes.Cast(id, digest);
+    run.work->votes.Cast(id, workers_.at(id).hello.name(), digest);
   }
   workers_.at(id).lagging = false;
   if (run.work->digest.empty()) run.work->digest = digest;
@@ -62,20 +62,16 @@ void Core::CheckSettled(const std::string& id, Run& run, uint32_t step, const st
 void Core::Settle(Run& run) {
   if (!run.work || run.pending) return;
   if (run.work->disputed()) return SettleDispute(run);
-  if (!run.work->complete() || run.work->votes.size() == 0) {
+  if (!run.work->complete() || run.work->votes.empty()) {
     run.work->waiting_since = -1;
     return;
   }
-  if (run.work->votes.size() >= 2 || !AwaitsVotes(run)) FinishStep(run);
+  if (run.work->votes.voices() >= 2 || !AwaitsVotes(run)) FinishStep(run);
 }
 
 void Core::SettleDispute(Run& run) {
-  const StepWork& work = *run.work;
-  for (const auto& [digest, count] : work.votes.counts())
-    if (count >= 2 && 2 * count > work.votes.size()) {
-      const std::string winner = digest;
-      return Uphold(run, winner, std::to_string(count) + " workers have");
-    }
+  if (const std::string* winner = run.work->votes.Majority())
+    return Uphold(run, std::string(*winner), "most workers have");
   if (!AwaitsVotes(run)) Consult(run, run.record.step, std::nullopt);
 }
 
@@ -103,7 +99,7 @@ bool Core::AwaitsVotes(Run& run) {
 void Core::Uphold(Run& run, const std::string& digest, const std::string& by) {
   std::map<std::string, std::string> losers;
   for (const auto& [voter, vote] : run.work->votes.all())
-    if (vote != digest) losers[voter] = vote;
+    if (vote.digest != digest) losers[voter] = vote.digest;
   if (run.work->digest != digest) {  // and with it everything accepted so far
     for (auto& [id, worker] : workers_) {
       if (worker.job != run.record.id) continue;

@@ -39,11 +39,11 @@ bool Core::FitToAudit(const Worker& worker, const Run& run) const {
   return Abreast(worker, run) && worker.patience <= kMostPatience;
 }
 
-// The author may have come back on another stream: it would agree with itself.
+// The author may have come back on another stream, while its old one is not given up yet: it would
+// agree with itself.
 bool Core::MayAudit(const std::string& id, const Worker& worker, const Audit& audit,
                     const Run& run) const {
-  const bool again = !workers_.contains(audit.author) && worker.hello.name() == audit.name;
-  return id != audit.author && !again && FitToAudit(worker, run);
+  return id != audit.author && worker.hello.name() != audit.name && FitToAudit(worker, run);
 }
 
 void Core::LendAudits(Run& run) {

@@ -171,7 +171,7 @@ void Core::FinishStep(Run& run) {
     run.pending = std::move(record);
   }
   run.marks.agreed = now_;
-  run.digests[step] = {run.work->digest, run.work->votes.size()};
+  run.digests[step] = {run.work->digest, run.work->votes.voices()};
   if (run.digests.size() > kDigestsKept) run.digests.erase(run.digests.begin());
   EmitAppend(run);
 }

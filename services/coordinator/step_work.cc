@@ -35,23 +35,37 @@ void RangePool::Return(Shard range) {
   free_[range.begin] = range.end;
 }
 
-void Votes::Cast(const std::string& voter, const std::string& digest) {
+void Votes::Cast(const std::string& voter, const std::string& name, const std::string& digest) {
   Withdraw(voter);
-  of_[voter] = digest;
-  ++counts_[digest];
+  of_[voter] = {name, digest};
+  ++names_[name];
+  ++backers_[digest][name];
 }
 
 void Votes::Withdraw(const std::string& voter) {
   const auto vote = of_.find(voter);
   if (vote == of_.end()) return;
-  const auto count = counts_.find(vote->second);
-  if (--count->second == 0) counts_.erase(count);
+  const auto backers = backers_.find(vote->second.digest);
+  Remove(backers->second, vote->second.name);
+  if (backers->second.empty()) backers_.erase(backers);
+  Remove(names_, vote->second.name);
   of_.erase(vote);
+}
+
+void Votes::Remove(Names& names, const std::string& name) {
+  const auto at = names.find(name);
+  if (--at->second == 0) names.erase(at);
+}
+
+const std::string* Votes::Majority() const {
+  for (const auto& [digest, names] : backers_)
+    if (names.size() >= 2 && 2 * names.size() > voices()) return &digest;
+  return nullptr;
 }
 
 const std::string* Votes::Of(const std::string& voter) const {
   const auto vote = of_.find(voter);
-  return vote == of_.end() ? nullptr : &vote->second;
+  return vote == of_.end() ? nullptr : &vote->second.digest;
 }
 
 bool StepWork::Done(bool held_out, Shard range) const {

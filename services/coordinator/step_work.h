@@ -71,24 +71,35 @@ struct Audit {
   Part other;             // and what
 };
 
-// Who reports which digest for the step.
+// Who reports which digest for the step. A worker that came back on another stream, while its old
+// one is not given up yet, votes on both: it is one voice, by its name.
 class Votes {
  public:
-  void Cast(const std::string& voter, const std::string& digest);
+  void Cast(const std::string& voter, const std::string& name, const std::string& digest);
   void Withdraw(const std::string& voter);
   // Null: it has not voted.
   const std::string* Of(const std::string& voter) const;
-  size_t size() const { return of_.size(); }
+  bool empty() const { return of_.empty(); }
+  // Different names among the voters.
+  size_t voices() const { return names_.size(); }
   // Everybody who voted voted for this one.
   bool AllFor(const std::string& digest) const {
-    return counts_.empty() || (counts_.size() == 1 && counts_.begin()->first == digest);
+    return backers_.empty() || (backers_.size() == 1 && backers_.begin()->first == digest);
   }
-  const std::map<std::string, std::string>& all() const { return of_; }  // voter -> digest
-  const std::map<std::string, size_t>& counts() const { return counts_; }
+  // The digest that more than half of the voices are for, if they are two at least; else null.
+  const std::string* Majority() const;
+  struct Vote {
+    std::string name, digest;
+  };
+  const std::map<std::string, Vote>& all() const { return of_; }  // by voter
 
  private:
-  std::map<std::string, std::string> of_;
-  std::map<std::string, size_t> counts_;  // digest -> voters, at least 1
+  using Names = std::map<std::string, size_t>;  // how many voters have it, at least 1
+  static void Remove(Names& names, const std::string& name);
+
+  std::map<std::string, Vote> of_;
+  Names names_;
+  std::map<std::string, Names> backers_;  // by digest; none is empty
 };
 
 // Every message of every worker looks here: nothing that is asked often walks over all leases or

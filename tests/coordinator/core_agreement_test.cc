@@ -26,6 +26,20 @@ TEST(CoreTest, AMinorityDigestIsQuarantined) {
   EXPECT_EQ(world.commits["a"], Honest(6));
 }
 
+// It connected anew, and its old stream is not given up yet.
+TEST(CoreTest, AWorkerOnTwoStreamsIsOneVoice) {
+  FakeWorld world;
+  StartJob(world, 6, {"x"}, 2);
+  world.Join("y1", "y");
+  world.Join("y2", "y");
+  for (const char* id : {"y1", "y2"}) world.workers[id].wrong_from = 3;
+  world.RunToEnd();
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("referee_said"));
+  EXPECT_EQ(world.workers["x"].reloads, 0u);
+  EXPECT_EQ(world.commits["a"], Honest(6));
+}
+
 TEST(CoreTest, TheRefereeDecidesBetweenTwo) {
   for (const bool reverse : {false, true}) {  // whoever reports first
     FakeWorld world;
