@@ -40,9 +40,9 @@ std::string DefaultCache() {
 }
 
 StatusOr<v1::Hello> MakeHello(const WorkerOptions& options) {
-  // The smallest replica tells what the backend is, or why there is none.
+  // A small replica, of the usual width, tells what the backend is and which kernels it has for that,
+  // or why there is none.
   JobSpec probe;
-  probe.hidden = 8;
   probe.layers = 1;
   HATCHERY_ASSIGN_OR_RETURN(const std::unique_ptr<Replica> replica, options.create(probe, {}));
   const std::string device = replica->Description();
