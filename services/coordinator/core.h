@@ -352,8 +352,8 @@ class Core {
   // core_audit.cc: second opinions on scores.
   void ConsiderAudit(Run& run, uint64_t lease_id, const Range& range, const std::string& author);
   bool FitToAudit(const Worker& worker, const Run& run) const;
-  bool MayAudit(const std::string& id, const Worker& worker, const Audit& audit,
-                const Run& run) const;
+  // What a worker of that name gave.
+  bool MayAudit(const Worker& worker, const std::string& name, const Run& run) const;
   void LendAudits(Run& run);
   // Takes audits back from those who are late, if others are free for them.
   void RecallAudits(Run& run);

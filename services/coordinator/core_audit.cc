@@ -25,25 +25,25 @@ void Core::ConsiderAudit(Run& run, uint64_t lease_id, const Range& range,
       {static_cast<uint32_t>(lease_id), static_cast<uint32_t>(lease_id >> 32), run.record.step, 0},
       options_.audit_seed);
   if (draw.w0 >= options_.audit_share * 0x1p32) return;
+  const std::string& name = workers_.at(author).hello.name();
   const bool alone = std::none_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
-    return entry.first != author && FitToAudit(entry.second, run);
+    return MayAudit(entry.second, name, run);
   });
   if (alone) return;
   Audit& audit = run.work->audits[{range.held_out, range.shard.begin}];
   audit.range = range;
   audit.author = author;
-  audit.name = workers_.at(author).hello.name();
+  audit.name = name;
 }
 
 bool Core::FitToAudit(const Worker& worker, const Run& run) const {
   return Abreast(worker, run) && worker.patience <= kMostPatience;
 }
 
-// The author may have come back on another stream, while its old one is not given up yet: it would
-// agree with itself.
-bool Core::MayAudit(const std::string& id, const Worker& worker, const Audit& audit,
-                    const Run& run) const {
-  return id != audit.author && worker.hello.name() != audit.name && FitToAudit(worker, run);
+// By the name: the author may have come back on another stream, perhaps before the old one's end is
+// known, and would agree with itself.
+bool Core::MayAudit(const Worker& worker, const std::string& name, const Run& run) const {
+  return worker.hello.name() != name && FitToAudit(worker, run);
 }
 
 void Core::LendAudits(Run& run) {
@@ -51,7 +51,7 @@ void Core::LendAudits(Run& run) {
   for (auto& [place, audit] : run.work->audits) {
     if (audit.state != Audit::State::kWanted) continue;
     ForHungry(run, [&, &wanted = audit](const std::string& id, Worker& worker) {
-      if (!MayAudit(id, worker, wanted, run)) return true;
+      if (!MayAudit(worker, wanted.name, run)) return true;
       wanted.state = Audit::State::kLent;
       SendLease(id, worker, run, wanted.range.held_out, wanted.range.shard, Purpose::kAudit);
       return false;
@@ -71,7 +71,7 @@ void Core::RecallAudits(Run& run) {
     bool another = false;
     ForHungry(run, [&](const std::string& id, Worker& worker) {
       another = id != lease.worker && worker.leases.empty() && !worker.doubtful &&
-                MayAudit(id, worker, audit, run);
+                MayAudit(worker, audit.name, run);
       return !another;
     });
     if (!another) return;
@@ -97,7 +97,7 @@ void Core::DropHopelessAudits(Run& run) {
       return true;
     }
     for (const auto& [id, worker] : workers_)
-      if (MayAudit(id, worker, audit, run)) return false;
+      if (MayAudit(worker, audit.name, run)) return false;
     Log(run.record.id, audit.author, run.record.step, "audit_skipped",
         "nobody is there to give a second opinion on " + Name(audit.range));
     return true;

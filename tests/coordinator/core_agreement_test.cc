@@ -280,6 +280,31 @@ TEST(CoreTest, AnAuditOutlivesALossOfAllConnections) {
   EXPECT_EQ(world.commits["a"], Honest(4));
 }
 
+TEST(CoreTest, AWorkerThatCameBackIsNoSecondOpinionOnItself) {
+  CoreOptions options;
+  options.audit_share = 1;
+  FakeWorld world(options);
+  StartJob(world, 4, {"x", "y"}, 1);
+  world.workers["y"].lies_from = 1;
+  world.workers["x"].stuck = true;
+  const uint64_t before = world.workers["y"].results;
+  for (int i = 0; i < 50 && world.workers["y"].results == before; ++i) {
+    world.Work("x");
+    world.Work("y");
+  }
+  ASSERT_EQ(world.workers["y"].results, before + 1);  // one lie
+  // Its old stream still stands.
+  world.workers["y"].stuck = true;
+  world.Join("z", "y");
+  world.workers["z"].lies_from = 1;
+  world.RunToEnd(1, 20);
+  world.Join("w");
+  world.RunToEnd(100, 20000);
+  EXPECT_EQ(world.core.Job("a")->state(), State::FINISHED);
+  EXPECT_TRUE(world.Has("shard_disputed"));
+  EXPECT_EQ(world.commits["a"], Honest(4));
+}
+
 TEST(CoreTest, AuditsNeitherBlockALoneWorkerNorWaitForAStuckOne) {
   CoreOptions options;
   options.audit_share = 1;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "kernels/core/version.h"
 #include "services/common/checkpoint.h"
@@ -75,8 +76,18 @@ void SimWorker::FlipBit() {
 void SimWorker::Later(int64_t milliseconds, std::function<void()> run) {
   world_.After(milliseconds, [this, life = life_, run = std::move(run)] {
     if (life != life_ || !running()) return;
-    if (world_.now() < frozen_until_) return Later(frozen_until_ - world_.now() + 1, run);
-    run();
+    if (world_.now() > frozen_until_ && waiting_.empty()) return run();
+    if (waiting_.empty()) Thaw();
+    waiting_.emplace_back(life, run);
+  });
+}
+
+// Runs what waits for the end of a freeze, in the order in which it came.
+void SimWorker::Thaw() {
+  world_.After(frozen_until_ - world_.now() + 1, [this] {
+    if (world_.now() <= frozen_until_) return Thaw();  // frozen again meanwhile
+    for (const auto& [life, run] : std::exchange(waiting_, {}))
+      if (life == life_ && running()) run();
   });
 }
 

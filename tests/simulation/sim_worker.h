@@ -8,6 +8,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "services/worker/session.h"
 #include "tests/simulation/world.h"
@@ -41,6 +43,7 @@ class SimWorker {
   int64_t Clock() const;
   // Runs later in this process, if it still lives; a frozen one waits.
   void Later(int64_t milliseconds, std::function<void()> run);
+  void Thaw();
   void Handle(const worker::Event& event);
   void Schedule();
 
@@ -73,7 +76,8 @@ class SimWorker {
   uint64_t life_ = 0;
   std::unique_ptr<worker::WorkerSession> session_;
   StreamPtr stream_;
-  int64_t frozen_until_ = 0, slow_until_ = 0, clock_offset_ = 0;
+  int64_t frozen_until_ = -1, slow_until_ = 0, clock_offset_ = 0;
+  std::vector<std::pair<uint64_t, std::function<void()>>> waiting_;  // with the life it is of
   bool hang_next_ = false, flipped_ = false;
   uint64_t work_ = 0;  // number of the running work
   bool cancellable_ = false;
