@@ -34,12 +34,7 @@ uint32_t TermSum(const int8_t* logits) {
 class CpuReplica : public Replica {
  public:
   CpuReplica(const JobSpec& spec, DataView data, const CpuOptions& options)
-      : spec_(spec),
-        model_(spec),
-        data_(data),
-        product_(options.product),
-        remark_(options.remark),
-        pool_(options.threads) {
+      : spec_(spec), model_(spec), data_(data), product_(options.product), pool_(options.threads) {
     for (unsigned i = 0; i < pool_.size(); ++i) workers_.push_back(std::make_unique<Worker>(*this));
     weights_.matrices.resize(model_.tensors().size());
     SetWeights(InitialWeights(model_, spec_.seed));
@@ -51,8 +46,7 @@ class CpuReplica : public Replica {
 
   std::string Description() const override {
     return "cpu (" + ProductName(product_) + ", " + std::to_string(pool_.size()) +
-           (pool_.size() == 1 ? " thread" : " threads") + (remark_.empty() ? "" : "; " + remark_) +
-           ")";
+           (pool_.size() == 1 ? " thread)" : " threads)");
   }
 
   Status Evaluate(Shard shard, std::stop_token stop, std::span<int32_t> scores) override;
@@ -94,7 +88,6 @@ class CpuReplica : public Replica {
   const Model model_;
   const DataView data_;
   const CpuProduct product_;
-  const std::string remark_;
   ThreadPool pool_;
   std::vector<std::unique_ptr<Worker>> workers_;
   PackedWeights weights_;

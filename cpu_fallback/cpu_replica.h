@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "kernels/replica.h"
 
@@ -19,7 +18,6 @@ enum class CpuProduct {
 struct CpuOptions {
   unsigned threads = 0;  // 0: one a hardware thread
   CpuProduct product = CpuProduct::kAuto;
-  std::string remark = {};  // what the description adds: why no GPU does the work
 };
 
 // Bytes that a replica takes on this machine's processor, at most; its data is not counted.

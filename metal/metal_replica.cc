@@ -78,6 +78,9 @@ class MetalReplica : public Replica {
   Dispatch EvaluatePart(const apple::EvaluateArguments& args, Buffer* bytes,
                         uint32_t first_sequence) const;
 
+  // Of `tokens`, in one part of an evaluation of so many members.
+  uint32_t TokensAtOnce(uint32_t members, uint32_t tokens) const;
+
   // New weights of the tensors that overlap [offset, offset + size), in next_.
   Status ComputeUpdate(const Commit& commit, uint64_t offset, uint64_t size);
   Status AppendUpdate(const std::vector<apple::UpdateTile>& tiles, bool matrices,
@@ -224,6 +227,14 @@ Dispatch MetalReplica::EvaluatePart(const apple::EvaluateArguments& args, Buffer
           apple::PaddedTo(far_ ? shape_.DotBytes() : shape_.NearBytes(), 16)};
 }
 
+// A threadgroup takes as long alone as beside as many others as fill the GPU.
+uint32_t MetalReplica::TokensAtOnce(uint32_t members, uint32_t tokens) const {
+  constexpr uint32_t kFull = 1024;  // members: 32 threadgroups, for GPUs of 10 cores and more
+  const uint64_t token =
+      std::max(apple::PaddedTo(members, apple::kTile), kFull) * model_.matrix_parameters();
+  return static_cast<uint32_t>(std::clamp<uint64_t>(options_.work / token, 1, tokens));
+}
+
 Status MetalReplica::Feed(apple::EvaluateArguments args, uint32_t count, uint32_t tokens,
                           Buffer* bytes, std::stop_token stop) {
   if (stop.stop_requested()) return Cancelled("evaluation stopped on request");
@@ -241,7 +252,7 @@ Status MetalReplica::Feed(apple::EvaluateArguments args, uint32_t count, uint32_
     else
       args.begin = whole.begin + first * whole.stride;
     if (args.perturbed != 0) batches.push_back({DrawNoise(args)});
-    const uint32_t at_once = apple::TokensAtOnce(options_.work, model_, args.count, tokens);
+    const uint32_t at_once = TokensAtOnce(args.count, tokens);
     for (args.first_token = 0; args.first_token < tokens; args.first_token = args.end_token) {
       args.end_token = std::min(tokens, args.first_token + at_once);
       args.fresh = whole.fresh != 0 && args.first_token == 0;

@@ -39,13 +39,6 @@ void AppendMatrix(uint32_t tensor, uint32_t ranks, uint32_t rows, uint32_t colum
 
 }  // namespace
 
-// A threadgroup takes as long alone as beside as many others as fill the GPU.
-uint32_t TokensAtOnce(uint64_t work, const Model& model, uint32_t members, uint32_t tokens) {
-  constexpr uint32_t kFull = 1024;  // members: 32 threadgroups, for GPUs of 10 cores and more
-  const uint64_t token = std::max(PaddedTo(members, kTile), kFull) * model.matrix_parameters();
-  return static_cast<uint32_t>(std::clamp<uint64_t>(work / token, 1, tokens));
-}
-
 Shape ShapeOf(const JobSpec& spec) {
   Shape shape{};
   shape.hidden = spec.hidden;

@@ -19,10 +19,6 @@ Shape ShapeOf(const JobSpec& spec);
 std::vector<NoiseUnit> NoiseUnitsOf(const Shape& shape);
 
 // Whether a replica's own layout is what the kernels read.
-// Of `tokens`, in one part of an evaluation of so many members: `work` multiply-adds at most, if a
-// token takes no more than that.
-uint32_t TokensAtOnce(uint64_t work, const Model& model, uint32_t members, uint32_t tokens);
-
 inline bool NeedsNoPadding(const Shape& shape) { return shape.padded == shape.hidden; }
 // Copies a replica's weights to their padded places in `out`, shape.Weights() bytes whose padding
 // is zero already.

@@ -362,7 +362,7 @@ inline Evaluation<Bytes, Words> Prepare(device const int8_t* weights, device con
 
 using namespace hatchery;
 
-HATCHERY_KERNEL void EvaluateNear(device const int8_t* weights [[buffer(0)]],
+kernel void EvaluateNear(device const int8_t* weights [[buffer(0)]],
                          device const int8_t* noise [[buffer(1)]],
                          device const uint8_t* bytes [[buffer(2)]],
                          device int8_t* scratch [[buffer(3)]],
@@ -383,7 +383,7 @@ HATCHERY_KERNEL void EvaluateNear(device const int8_t* weights [[buffer(0)]],
 }
 
 // For models whose operands do not fit threadgroup memory.
-HATCHERY_KERNEL void EvaluateFar(device const int8_t* weights [[buffer(0)]],
+kernel void EvaluateFar(device const int8_t* weights [[buffer(0)]],
                         device const int8_t* noise [[buffer(1)]],
                         device const uint8_t* bytes [[buffer(2)]],
                         device int8_t* scratch [[buffer(3)]],
@@ -405,7 +405,7 @@ HATCHERY_KERNEL void EvaluateFar(device const int8_t* weights [[buffer(0)]],
 
 // Whether this device's matrix units are what the evaluation relies on: x w^T of kTile rows of
 // `columns` values each, against integers. Every wrong sum adds one.
-HATCHERY_KERNEL void CheckProduct(device const int8_t* values [[buffer(0)]],
+kernel void CheckProduct(device const int8_t* values [[buffer(0)]],
                          device uint32_t* wrong [[buffer(1)]],
                          constant uint32_t& columns [[buffer(2)]], HATCHERY_THREAD) {
   const apple::Lane lane =

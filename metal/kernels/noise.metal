@@ -6,7 +6,7 @@
 
 using namespace hatchery;
 
-HATCHERY_KERNEL void DrawNoise(device const apple::NoiseUnit* units [[buffer(0)]],
+kernel void DrawNoise(device const apple::NoiseUnit* units [[buffer(0)]],
                       device int8_t* noise [[buffer(1)]],
                       constant apple::NoiseArguments& args [[buffer(2)]], HATCHERY_THREAD) {
   const uint64_t index = uint64_t{group} * apple::kThreads + thread_index;

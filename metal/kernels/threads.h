@@ -5,11 +5,6 @@
 
 #include "metal/layout.h"
 
-// HATCHERY_KERNEL: what every kernel is declared with. Without the number a compiler may spend so
-// many registers that a threadgroup of ours no longer fits.
-static_assert(hatchery::apple::kThreads == 256, "HATCHERY_KERNEL says so too");
-#define HATCHERY_KERNEL [[max_total_threads_per_threadgroup(256)]] kernel
-
 // HATCHERY_THREAD: the last arguments of every kernel, its threadgroup memory and which thread it
 // is. Before them come its buffers, numbered from 0, and one struct of values.
 //

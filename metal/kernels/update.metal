@@ -23,7 +23,7 @@ inline core::Noise KindOf(uint32_t gaussian) {
 
 using namespace hatchery;
 
-HATCHERY_KERNEL void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
+kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
                            device const int8_t* fitness [[buffer(1)]],
                            device const apple::UpdateTile* tiles [[buffer(2)]],
                            device int8_t* updated [[buffer(3)]],
@@ -76,7 +76,7 @@ HATCHERY_KERNEL void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
   }
 }
 
-HATCHERY_KERNEL void UpdateElements(device const int8_t* weights [[buffer(0)]],
+kernel void UpdateElements(device const int8_t* weights [[buffer(0)]],
                            device const int8_t* fitness [[buffer(1)]],
                            device const apple::UpdateTile* tiles [[buffer(2)]],
                            device int8_t* updated [[buffer(3)]],
@@ -108,7 +108,7 @@ HATCHERY_KERNEL void UpdateElements(device const int8_t* weights [[buffer(0)]],
 }
 
 // The digest of words [first, first + count), a part a threadgroup: two lanes each.
-HATCHERY_KERNEL void DigestWords(device const uint64_t* words [[buffer(0)]],
+kernel void DigestWords(device const uint64_t* words [[buffer(0)]],
                         device uint64_t* parts [[buffer(1)]],
                         constant apple::DigestArguments& args [[buffer(2)]], HATCHERY_THREAD) {
   core::Digest digest;

@@ -67,21 +67,6 @@ std::vector<int> AllDevices() {
   return devices;
 }
 
-StatusOr<std::unique_ptr<Replica>> CreateCpu(const JobSpec& spec, DataView data, unsigned threads,
-                                             std::string remark) {
-  HATCHERY_RETURN_IF_ERROR(spec.Validate());
-  const CpuMemory memory = CpuMemoryOf(spec, threads);
-  if (data.train.empty() && data.held_out.empty()) {
-    HATCHERY_RETURN_IF_ERROR(CheckMemory("a replica of this model", memory.weights));
-  } else {
-    HATCHERY_RETURN_IF_ERROR(CheckMemory("training this model here", memory.total()));
-  }
-  CpuOptions options;
-  options.threads = threads;
-  options.remark = std::move(remark);
-  return CreateCpuReplica(spec, data, options);
-}
-
 StatusOr<std::unique_ptr<Replica>> CreateOnDevices(const JobSpec& spec, DataView data,
                                                    const std::vector<int>& devices) {
   return CreateGang(devices, [&](int device) { return CreateCuda(spec, data, device); });
@@ -111,22 +96,18 @@ StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView d
   const bool divisible = !data.train.empty() || !data.held_out.empty();
   if (options.devices.empty() && !divisible && devices.size() > 1) devices = {devices[0]};
   if (!devices.empty()) return CreateOnDevices(spec, data, devices);
-  const auto metal = [&] { return CreateMetalReplica(spec, data); };
-  const auto cpu = [&](std::string remark) {
-    return CreateCpu(spec, data, options.threads, std::move(remark));
-  };
-  if (options.name == "metal") return metal();
-  if (options.name == "auto" && !GpusAreDisabled() && MetalPresent()) return PreferGpu(metal, cpu);
-  return cpu("");
-}
-
-StatusOr<std::unique_ptr<Replica>> PreferGpu(
-    const std::function<StatusOr<std::unique_ptr<Replica>>()>& gpu,
-    const std::function<StatusOr<std::unique_ptr<Replica>>(std::string why_not)>& cpu) {
-  auto replica = gpu();
-  if (replica.ok() || replica.status().code() == StatusCode::kInvalidArgument) return replica;
-  const std::string& message = replica.status().message();
-  return cpu("not the GPU: " + message.substr(0, message.find("; use ")));
+  if (options.name == "metal" || (options.name == "auto" && !GpusAreDisabled() && MetalPresent()))
+    return CreateMetalReplica(spec, data);
+  HATCHERY_RETURN_IF_ERROR(spec.Validate());
+  const CpuMemory memory = CpuMemoryOf(spec, options.threads);
+  if (divisible) {
+    HATCHERY_RETURN_IF_ERROR(CheckMemory("training this model here", memory.total()));
+  } else {
+    HATCHERY_RETURN_IF_ERROR(CheckMemory("a replica of this model", memory.weights));
+  }
+  CpuOptions cpu;
+  cpu.threads = options.threads;
+  return CreateCpuReplica(spec, data, cpu);
 }
 
 ReplicaFactory FactoryOf(const BackendOptions& options) {

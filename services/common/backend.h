@@ -20,17 +20,11 @@ struct BackendOptions {
 };
 
 // A replica at step 0 with initial weights, on the named backend; "auto" takes the fastest that is
-// built in and has a device, and the CPU where an Apple GPU is there but refused.
-// HATCHERY_DISABLE_GPU=1 in the environment makes that the CPU's, and an error of a GPU asked for
-// by name. On several devices it is a gang of one member each. `data` may be empty for replay,
-// digest, and sampling; one device then does unless more are named.
+// built in and has a device. HATCHERY_DISABLE_GPU=1 in the environment makes that the CPU's, and an
+// error of a GPU asked for by name. On several devices it is a gang of one member each. `data` may
+// be empty for replay, digest, and sampling; one device then does unless more are named.
 StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView data,
                                                  const BackendOptions& options);
-
-// What `gpu` makes or, unless the job is at fault, what `cpu` makes and says of it.
-StatusOr<std::unique_ptr<Replica>> PreferGpu(
-    const std::function<StatusOr<std::unique_ptr<Replica>>()>& gpu,
-    const std::function<StatusOr<std::unique_ptr<Replica>>(std::string why_not)>& cpu);
 
 // The CUDA devices that `options` come to, of those that this process can use: those named, else
 // all; none if the backend is another. An error names a device that does not exist.

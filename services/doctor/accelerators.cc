@@ -77,8 +77,7 @@ Checks CheckCuda() {
 }
 #endif
 
-Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, const Status& usable,
-                 bool apple_machine) {
+Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, bool apple_machine) {
   if (!info.ok() && !apple_machine) return {Verdict::kOk, "metal", "none: not an Apple machine"};
   if (!info.ok())
     return {Verdict::kWarn, "metal", info.status().message(),
@@ -86,8 +85,6 @@ Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, const Status& usable,
   const std::string text = info->name + ", family " + info->family + ", may use " +
                            FormatBytes(info->memory_bytes) + ", of which " +
                            FormatBytes(info->allocated_bytes) + " taken by this program";
-  if (!usable.ok())
-    return {Verdict::kWarn, "metal", text + ": " + usable.message(), "the CPU does the work"};
   if (info->memory_bytes < kLittleMetalMemory)
     return {Verdict::kWarn, "metal", text, "stop other programs that use the GPU"};
   return {Verdict::kOk, "metal", text};
@@ -99,10 +96,7 @@ Checks CheckMetal() {
 #else
   constexpr bool kApple = false;
 #endif
-  const StatusOr<apple::DeviceInfo> info = ReadMetalInfo();
-  // Compiles the kernels and tries the products.
-  const Status usable = info.ok() ? CreateMetalReplica(JobSpec(), {}).status() : Status();
-  return {JudgeMetal(info, usable, kApple)};
+  return {JudgeMetal(ReadMetalInfo(), kApple)};
 }
 
 Checks CheckGang() {

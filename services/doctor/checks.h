@@ -56,8 +56,8 @@ Check JudgeCpu(const std::string& cpuinfo, const std::string& backend);
 Check JudgeCores(unsigned hardware_threads, unsigned allowed, double quota);  // quota: 0: none
 Check JudgeFreeSpace(const std::string& directory, uint64_t free_bytes);
 Check JudgeSync(const std::string& directory, double median_seconds, double longest_seconds);
-// `info`: what Metal says of the GPU; `usable`: whether a replica can be had on it.
-Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, const Status& usable, bool apple_machine);
+// `info`: what Metal says of the GPU.
+Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, bool apple_machine);
 // `seconds`: the coordinator's clock minus ours, give or take `margin`.
 Check JudgeOffset(double seconds, double margin);
 

@@ -9,8 +9,6 @@
 #include "cpu_fallback/cpu_replica.h"
 #include "kernels/core/arithmetic.h"
 #include "metal/metal_replica.h"
-#include "metal/plan.h"
-#include "services/common/backend.h"
 #include "tests/metal/shim/shim_device.h"
 #include "tests/oracle/expect_same.h"
 
@@ -376,31 +374,6 @@ TEST(MetalOnFibers, AStopTokenCancels) {
   EXPECT_TRUE(*(*replica)->Validate(0, 3, {}) == *(*fresh)->Validate(0, 3, {}));
 }
 
-// However many of its parts the GPU was given before the request.
-TEST(MetalOnFibers, PartsAfterARequestToStopDoNothing) {
-  for (const bool far : {false, true}) {
-    JobSpec spec = SmallSpec();
-    spec.window = 20;
-    const auto train = RandomText(400, 1), held_out = RandomText(90, 2);
-    MetalOptions options;
-    options.far = far;
-    options.work = 1;  // a part a token
-    std::stop_source stop;
-    shim::Counts counts;
-    DeviceSettings settings;
-    settings.before_evaluation = [&] {
-      if (counts.evaluations == 5) stop.request_stop();
-    };
-    auto replica = OnShim(spec, {train, held_out}, options, settings, &counts);
-    ASSERT_TRUE(replica.ok());
-    std::vector<int32_t> scores(spec.population);
-    EXPECT_EQ((*replica)->Evaluate({0, spec.pairs()}, stop.get_token(), scores).code(),
-              StatusCode::kCancelled);
-    EXPECT_EQ(counts.evaluations, spec.burn_in + spec.window);
-    EXPECT_EQ(counts.idle, counts.evaluations - 5) << far;
-  }
-}
-
 TEST(MetalOnFibers, HeldOutStreamsOfSeveralGroups) {
   JobSpec spec = SmallSpec();
   spec.held_out_streams = 70;
@@ -436,20 +409,6 @@ TEST(MetalOnFibers, NoPartIsLongerThanTheCut) {
   }
 }
 
-// 2^39 multiply-adds a command buffer, of the reference's model and of the largest that there is.
-TEST(MetalOnFibers, TheDefaultCut) {
-  const MetalOptions options;
-  JobSpec spec = SmallSpec();
-  spec.hidden = 256;
-  spec.layers = 6;
-  const Model egg(spec);  // 4.78 M multiply-adds a token and member
-  EXPECT_EQ(apple::TokensAtOnce(options.work, egg, 8192, 100), 14u);
-  EXPECT_EQ(apple::TokensAtOnce(options.work, egg, 8192, 10), 10u);
-  EXPECT_EQ(apple::TokensAtOnce(options.work, egg, 1, 1'000'000), 112u);  // as 1,024 members
-  spec.hidden = 8192;
-  EXPECT_EQ(apple::TokensAtOnce(options.work, Model(spec), 8192, 100), 1u);
-}
-
 TEST(MetalOnFibers, AGpuThatRoundsIsRefused) {
   DeviceSettings settings;
   settings.wrong_products = true;
@@ -457,22 +416,6 @@ TEST(MetalOnFibers, AGpuThatRoundsIsRefused) {
   ASSERT_FALSE(replica.ok());
   EXPECT_EQ(replica.status().message(),
             "the matrix units of Shim do not add int8 products exactly; use --backend cpu");
-}
-
-TEST(MetalOnFibers, WhereTheGpuIsRefusedTheCpuDoesTheWorkAndSaysWhy) {
-  DeviceSettings settings;
-  const auto gpu = [&] { return OnShim(SmallSpec(), {}, {}, settings); };
-  const auto cpu = [](std::string why_not) {
-    return CreateCpuReplica(SmallSpec(), {}, {.threads = 1, .remark = std::move(why_not)});
-  };
-  EXPECT_TRUE((*PreferGpu(gpu, cpu))->Description().starts_with("metal (Shim"));
-  settings.wrong_products = true;
-  const std::string said = (*PreferGpu(gpu, cpu))->Description();
-  EXPECT_TRUE(said.starts_with("cpu (")) << said;
-  EXPECT_TRUE(
-      said.ends_with("1 thread; not the GPU: the matrix units of Shim do not add int8 "
-                     "products exactly)"))
-      << said;
 }
 
 TEST(MetalOnFibers, TooLittleMemoryIsNamed) {

@@ -88,13 +88,10 @@ class Tree:
                 self.walk(child, function)
 
 
-def declared_wrongly(text):
-    """Kernels without HATCHERY_KERNEL, or whose arguments are not buffers 0, 1, ..., then HATCHERY_THREAD."""
-    for match in re.finditer(r"^(HATCHERY_KERNEL|kernel) void (\w+)\((.*?)\)\s*\{", text,
-                             re.S | re.M):
-        declared, name, arguments = match.groups()
-        if declared != "HATCHERY_KERNEL":
-            yield f"kernel {name}: declare it with HATCHERY_KERNEL, which says how many threads it has"
+def numbered_wrongly(text):
+    """Kernels whose arguments are not buffers 0, 1, ..., then HATCHERY_THREAD."""
+    for match in re.finditer(r"^kernel void (\w+)\((.*?)\)\s*\{", text, re.S | re.M):
+        name, arguments = match.groups()
         arguments = [a.strip() for a in arguments.split(",")]
         numbers = [re.search(r"\[\[buffer\((\d+)\)\]\]$", a) for a in arguments[:-1]]
         if arguments[-1] != "HATCHERY_THREAD" or not all(numbers):
@@ -108,7 +105,7 @@ def declared_wrongly(text):
 def check(clang, source):
     with open(source) as file:
         text = file.read()
-    found = list(declared_wrongly(text))
+    found = list(numbered_wrongly(text))
     found += diagnostics(compile_as(clang, source, OPENCL).stderr)
     found += diagnostics(compile_as(clang, source, CPP14).stderr)
     tree = compile_as(clang, source, [*OPENCL, "-Xclang", "-ast-dump=json"])

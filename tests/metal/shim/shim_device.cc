@@ -1,7 +1,6 @@
 // Copyright Hatchery authors. SPDX-License-Identifier: Apache-2.0
 #include "tests/metal/shim/shim_device.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -31,16 +30,13 @@ class ShimBuffer : public apple::Buffer {
   std::byte* bytes_;
 };
 
-bool Evaluates(const apple::Dispatch& dispatch) {
-  return dispatch.kernel == apple::Kernel::kEvaluateNear ||
-         dispatch.kernel == apple::Kernel::kEvaluateFar;
-}
-
 // As a GPU's time goes: fewer members than fill it take as long.
 uint64_t MemberTokens(const apple::Batch& batch) {
   uint64_t tokens = 0;
   for (const apple::Dispatch& dispatch : batch) {
-    if (!Evaluates(dispatch)) continue;
+    if (dispatch.kernel != apple::Kernel::kEvaluateNear &&
+        dispatch.kernel != apple::Kernel::kEvaluateFar)
+      continue;
     apple::EvaluateArguments args;
     std::memcpy(&args, dispatch.arguments.data(), sizeof args);
     tokens += std::max<uint64_t>(args.count, 1024) * (args.end_token - args.first_token);
@@ -74,15 +70,13 @@ class ShimDevice : public apple::Device {
     for (const apple::Batch& batch : batches) {
       if (counts_) ++counts_->batches;
       if (counts_) counts_->longest = std::max(counts_->longest, MemberTokens(batch));
-      for (const apple::Dispatch& dispatch : batch)
-        HATCHERY_RETURN_IF_ERROR(Evaluates(dispatch) ? RunEvaluation(dispatch) : RunOne(dispatch));
+      for (const apple::Dispatch& dispatch : batch) HATCHERY_RETURN_IF_ERROR(RunOne(dispatch));
     }
     return {};
   }
 
  private:
   Status RunOne(const apple::Dispatch& dispatch);
-  Status RunEvaluation(const apple::Dispatch& dispatch);
 
   const DeviceSettings settings_;
   Counts* const counts_;
@@ -94,17 +88,6 @@ const KernelEntry* Find(const char* name) {
   for (const KernelEntry& entry : Kernels())
     if (std::strcmp(entry.name, name) == 0) return &entry;
   return nullptr;
-}
-
-Status ShimDevice::RunEvaluation(const apple::Dispatch& dispatch) {
-  if (settings_.before_evaluation) settings_.before_evaluation();
-  apple::Buffer& scratch = *dispatch.buffers[3].buffer;
-  const std::vector<std::byte> before(scratch.data(), scratch.data() + scratch.size());
-  HATCHERY_RETURN_IF_ERROR(RunOne(dispatch));
-  if (!counts_) return {};
-  ++counts_->evaluations;
-  counts_->idle += std::equal(before.begin(), before.end(), scratch.data());
-  return {};
 }
 
 // Metal would fail, or worse, on all that is refused here.

@@ -3,7 +3,6 @@
 // A device that runs the kernels on this processor, thread for thread, for tests.
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "metal/device.h"
@@ -14,16 +13,13 @@ struct DeviceSettings {
   uint32_t seed = 1;  // order of threads and contents of fresh memory
   uint32_t threadgroup_bytes = 32 << 10;
   uint64_t memory_bytes = uint64_t{1} << 30;
-  bool wrong_products = false;                   // stands for a GPU whose matrix units round
-  std::function<void()> before_evaluation = {};  // called before every part of one
+  bool wrong_products = false;  // stands for a GPU whose matrix units round
 };
 
 // What a device was asked to do.
 struct Counts {
   uint64_t waits = 0, batches = 0, dispatches = 0, allocations = 0;
-  uint64_t evaluations = 0;  // parts of evaluations,
-  uint64_t idle = 0;         // of them such that changed nothing in their scratch memory
-  uint64_t longest = 0;      // member tokens that a batch evaluated, of 1,024 members at least
+  uint64_t longest = 0;  // member tokens that a batch evaluated, of 1,024 members at least
 };
 
 // `counts`, if given, outlives the device.
