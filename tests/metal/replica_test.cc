@@ -4,8 +4,6 @@
 // on a Mac on the GPU as well.
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include "cpu_fallback/cpu_replica.h"
 #include "kernels/core/arithmetic.h"
 #include "metal/metal_replica.h"
@@ -350,28 +348,6 @@ TEST(MetalOnFibers, AStepIsFewDispatchesAndOneWaitEachForScoresAndUpdate) {
   EXPECT_EQ(counts.waits - before.waits, 1u);
   EXPECT_EQ(counts.dispatches - before.dispatches, 2u);  // matrices; all else
   EXPECT_EQ(counts.allocations, before.allocations);
-}
-
-TEST(MetalOnFibers, AStopTokenCancels) {
-  JobSpec spec = SmallSpec();
-  spec.window = 3000;
-  const auto train = RandomText(4000, 1), held_out = RandomText(90, 2);
-  MetalOptions options;
-  options.work = 1;  // a part a token
-  auto replica = OnShim(spec, {train, held_out}, options);
-  ASSERT_TRUE(replica.ok());
-  std::stop_source stop;
-  std::jthread later([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    stop.request_stop();
-  });
-  std::vector<int32_t> scores(spec.population);
-  EXPECT_EQ((*replica)->Evaluate({0, spec.pairs()}, stop.get_token(), scores).code(),
-            StatusCode::kCancelled);
-  EXPECT_EQ((*replica)->Validate(0, 3, stop.get_token()).status().code(), StatusCode::kCancelled);
-  // And the replica is as good as before.
-  const auto fresh = OnShim(spec, {train, held_out}, {});
-  EXPECT_TRUE(*(*replica)->Validate(0, 3, {}) == *(*fresh)->Validate(0, 3, {}));
 }
 
 TEST(MetalOnFibers, HeldOutStreamsOfSeveralGroups) {

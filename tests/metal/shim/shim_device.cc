@@ -68,6 +68,7 @@ class ShimDevice : public apple::Device {
   Status Run(std::span<const apple::Batch> batches) override {
     if (counts_) ++counts_->waits;
     for (const apple::Batch& batch : batches) {
+      if (settings_.before) settings_.before(batch);
       if (counts_) ++counts_->batches;
       if (counts_) counts_->longest = std::max(counts_->longest, MemberTokens(batch));
       for (const apple::Dispatch& dispatch : batch) HATCHERY_RETURN_IF_ERROR(RunOne(dispatch));
