@@ -29,6 +29,10 @@ enum class Kernel {
 inline constexpr size_t kKernels = 7;
 const char* KernelName(Kernel kernel);
 
+// OK if a GPU that runs `kernel` in threadgroups of at most `threads`, `at_once` of them in step,
+// can run it as it is written.
+Status CheckThreads(Kernel kernel, uint64_t threads, uint64_t at_once);
+
 struct DeviceInfo {
   std::string name;              // "Apple M2 Max"
   std::string family;            // "Apple 8", the newest that it supports

@@ -116,20 +116,16 @@ Status MetalDevice::Compile() {
   // Warnings come as an error beside a library.
   if (library == nil) return InternalError("Metal does not compile the kernels: " + Text(error));
   for (size_t k = 0; k < kKernels; ++k) {
-    const char* name = KernelName(static_cast<Kernel>(k));
+    const auto kernel = static_cast<Kernel>(k);
+    const char* name = KernelName(kernel);
     id<MTLFunction> function = [library newFunctionWithName:[NSString stringWithUTF8String:name]];
     if (function == nil) return InternalError(std::string("Metal finds no kernel ") + name);
     pipelines_[k] = [device_ newComputePipelineStateWithFunction:function error:&error];
     if (pipelines_[k] == nil)
       return FailedPrecondition(std::string("Metal refuses kernel ") + name + ": " + Text(error) +
                                 "; use --backend cpu");
-    if (pipelines_[k].maxTotalThreadsPerThreadgroup < kThreads ||
-        pipelines_[k].threadExecutionWidth != 32)
-      return FailedPrecondition(std::string("this GPU runs kernel ") + name + " in groups of " +
-                                std::to_string(pipelines_[k].maxTotalThreadsPerThreadgroup) +
-                                " threads, " + std::to_string(pipelines_[k].threadExecutionWidth) +
-                                " at a time; it needs " + std::to_string(kThreads) +
-                                " and 32; use --backend cpu");
+    HATCHERY_RETURN_IF_ERROR(CheckThreads(kernel, pipelines_[k].maxTotalThreadsPerThreadgroup,
+                                          pipelines_[k].threadExecutionWidth));
   }
   return {};
 }

@@ -446,6 +446,15 @@ const char* KernelName(Kernel kernel) {
       "UpdateMatrices", "UpdateElements", "DigestWords"};
   return kNames[static_cast<size_t>(kernel)];
 }
+
+Status CheckThreads(Kernel kernel, uint64_t threads, uint64_t at_once) {
+  constexpr uint32_t kSimdgroup = kThreads / kSimdgroups;
+  if (threads >= kThreads && at_once == kSimdgroup) return {};
+  return FailedPrecondition(
+      std::string("the GPU runs kernel ") + KernelName(kernel) + " in groups of at most " +
+      std::to_string(threads) + " threads, " + std::to_string(at_once) + " at a time; it needs " +
+      std::to_string(kThreads) + " and " + std::to_string(kSimdgroup) + "; use --backend cpu");
+}
 }  // namespace apple
 
 }  // namespace hatchery

@@ -394,6 +394,16 @@ TEST(MetalOnFibers, AGpuThatRoundsIsRefused) {
             "the matrix units of Shim do not add int8 products exactly; use --backend cpu");
 }
 
+// Every kernel demands its threads of the compiler; should one still be given fewer, it is not run.
+TEST(MetalOnFibers, AGpuOfSmallerThreadgroupsIsRefused) {
+  EXPECT_TRUE(apple::CheckThreads(apple::Kernel::kEvaluateNear, 256, 32).ok());
+  EXPECT_TRUE(apple::CheckThreads(apple::Kernel::kEvaluateNear, 1024, 32).ok());
+  EXPECT_FALSE(apple::CheckThreads(apple::Kernel::kEvaluateNear, 256, 16).ok());
+  EXPECT_EQ(apple::CheckThreads(apple::Kernel::kEvaluateNear, 192, 32).message(),
+            "the GPU runs kernel EvaluateNear in groups of at most 192 threads, 32 at a time; it "
+            "needs 256 and 32; use --backend cpu");
+}
+
 TEST(MetalOnFibers, TooLittleMemoryIsNamed) {
   DeviceSettings settings;
   settings.memory_bytes = 200'000;
