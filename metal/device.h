@@ -92,4 +92,14 @@ class Device {
   virtual Status Run(std::span<const Batch> batches) = 0;
 };
 
+// This machine's GPU, as Metal has it, its kernels compiled: in metal_device.mm, or, on other
+// systems, no_metal.cc. kNotFound where there is none; any other error is why it is refused.
+StatusOr<std::unique_ptr<Device>> OpenMetal();
+
+// An error if the matrix units do not add int8 products exactly.
+Status CheckProducts(Device& device);
+
+// OpenMetal's, its products tried: what a replica is made on.
+StatusOr<std::unique_ptr<Device>> OpenDevice();
+
 }  // namespace hatchery::apple

@@ -27,8 +27,9 @@ enum class Where { kFibers, kGpu };
 class Metal : public testing::TestWithParam<Where> {
  protected:
   void SetUp() override {
-    if (GetParam() == Where::kGpu && !MetalPresent())
-      GTEST_SKIP() << ReadMetalInfo().status().message();
+    if (GetParam() == Where::kFibers) return;
+    if (const auto gpu = apple::OpenDevice(); gpu.status().code() == StatusCode::kNotFound)
+      GTEST_SKIP() << gpu.status().message();
   }
   StatusOr<std::unique_ptr<Replica>> Create(const JobSpec& spec, DataView data,
                                             const MetalOptions& options = {}) {
@@ -386,11 +387,10 @@ TEST(MetalOnFibers, NoPartIsLongerThanTheCut) {
 }
 
 TEST(MetalOnFibers, AGpuThatRoundsIsRefused) {
+  EXPECT_TRUE(apple::CheckProducts(*shim::MakeDevice()).ok());
   DeviceSettings settings;
   settings.wrong_products = true;
-  const auto replica = OnShim(SmallSpec(), {}, {}, settings);
-  ASSERT_FALSE(replica.ok());
-  EXPECT_EQ(replica.status().message(),
+  EXPECT_EQ(apple::CheckProducts(*shim::MakeDevice(settings)).message(),
             "the matrix units of Shim do not add int8 products exactly; use --backend cpu");
 }
 
@@ -416,9 +416,9 @@ TEST(MetalOnFibers, TooLittleMemoryIsNamed) {
 
 #if !defined(__APPLE__)
 TEST(MetalElsewhere, ThereIsNone) {
-  EXPECT_FALSE(MetalPresent());
   const auto replica = CreateMetalReplica(SmallSpec(), DataView{});
   ASSERT_FALSE(replica.ok());
+  EXPECT_EQ(replica.status().code(), StatusCode::kNotFound);
   EXPECT_EQ(replica.status().message(),
             "Metal is there on Apple machines only, and this is none; use --backend cpu or cuda");
 }
