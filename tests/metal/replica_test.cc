@@ -386,6 +386,36 @@ TEST(MetalOnFibers, NoPartIsLongerThanTheCut) {
   }
 }
 
+// The default cut, for a model of the size that people train: its evaluation is planned and not
+// run.
+TEST(MetalOnFibers, ThePartsOfTheDefaultCutAreAsManyAsTheArithmeticSays) {
+  JobSpec spec;  // egg 6 x 256: 6 x 12 x 256^2 + 256^2 = 4,784,128 multiply-adds a token
+  spec.hidden = 256;
+  spec.layers = 6;
+  spec.population = 32768;
+  spec.group_size = 2;
+  spec.window = 100;
+  spec.held_out_streams = 1;
+  const std::vector<uint8_t> train(1000), held_out(1001);
+  DeviceSettings settings;
+  settings.dry = true;
+  shim::Counts counts;
+  const auto replica = OnShim(spec, {train, held_out}, {}, settings, &counts);
+  ASSERT_TRUE(replica.ok()) << replica.status().message();
+  // 256 threadgroups of 32 members, four times, each after its noise: 2^39 multiply-adds are 14
+  // tokens of 8,192 members, and 100 tokens 8 parts of so many.
+  std::vector<int32_t> scores(spec.population);
+  ASSERT_TRUE((*replica)->Evaluate({0, spec.pairs()}, {}, scores).ok());
+  EXPECT_EQ(counts.batches, 4u * (1 + 8));
+  EXPECT_EQ(counts.dispatches, counts.batches);
+  EXPECT_EQ(counts.longest, 14u * 8192);
+  // One stream counts as the 1,024 members that fill a GPU: 112 tokens a part, 9 parts of 1,000.
+  counts = {};
+  ASSERT_TRUE((*replica)->Validate(0, 1, {}).ok());
+  EXPECT_EQ(counts.batches, 9u);
+  EXPECT_EQ(counts.longest, 112u * 1024);
+}
+
 TEST(MetalOnFibers, AGpuThatRoundsIsRefused) {
   EXPECT_TRUE(apple::CheckProducts(*shim::MakeDevice()).ok());
   DeviceSettings settings;

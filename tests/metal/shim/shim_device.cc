@@ -109,6 +109,7 @@ Status ShimDevice::RunOne(const apple::Dispatch& dispatch) {
       return InternalError(std::string(entry->name) + ": a bad buffer or offset");
     buffers.push_back(bound.buffer->data() + bound.offset);
   }
+  if (settings_.dry) return {};
   ShimBuffer arguments(dispatch.arguments.size());
   std::memcpy(arguments.data(), dispatch.arguments.data(), dispatch.arguments.size());
   for (uint32_t group = 0; group < dispatch.groups; ++group) {

@@ -15,6 +15,7 @@ struct DeviceSettings {
   uint32_t threadgroup_bytes = 32 << 10;
   uint64_t memory_bytes = uint64_t{1} << 30;
   bool wrong_products = false;  // stands for a GPU whose matrix units round
+  bool dry = false;             // checks and counts what it is asked for, and computes nothing
   std::function<void(const hatchery::apple::Batch&)> before = {};  // told of each, before it runs
 };
 
