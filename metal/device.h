@@ -29,6 +29,10 @@ enum class Kernel {
 inline constexpr size_t kKernels = 7;
 const char* KernelName(Kernel kernel);
 
+// OK if a GPU that runs `kernel` in threadgroups of at most `threads`, `at_once` of them in step,
+// can run it as it is written.
+Status CheckThreads(Kernel kernel, uint64_t threads, uint64_t at_once);
+
 struct DeviceInfo {
   std::string name;              // "Apple M2 Max"
   std::string family;            // "Apple 8", the newest that it supports
@@ -87,5 +91,15 @@ class Device {
   // those before it wrote.
   virtual Status Run(std::span<const Batch> batches) = 0;
 };
+
+// This machine's GPU, as Metal has it, its kernels compiled: in metal_device.mm, or, on other
+// systems, no_metal.cc. kNotFound where there is none; any other error is why it is refused.
+StatusOr<std::unique_ptr<Device>> OpenMetal();
+
+// An error if the matrix units do not add int8 products exactly.
+Status CheckProducts(Device& device);
+
+// OpenMetal's, its products tried: what a replica is made on.
+StatusOr<std::unique_ptr<Device>> OpenDevice();
 
 }  // namespace hatchery::apple

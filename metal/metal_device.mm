@@ -4,13 +4,13 @@
 #import <Foundation/Foundation.h>
 #import <Metal/Metal.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "metal/device.h"
 #include "metal/kernel_source.h"
 #include "metal/layout.h"
-#include "metal/metal_replica.h"
 
 namespace hatchery::apple {
 namespace {
@@ -19,8 +19,11 @@ std::string Text(NSString* text) {
   return text == nil ? std::string() : std::string(text.UTF8String);
 }
 
+// In one line: a compiler's errors come in many.
 std::string Text(NSError* error) {
-  return error == nil ? "no reason given" : Text(error.localizedDescription);
+  std::string text = error == nil ? "no reason given" : Text(error.localizedDescription);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
 }
 
 // The GPU families that may have simdgroup matrices, the newest first. Each includes those before it.
@@ -43,30 +46,6 @@ const char* FamilyOf(id<MTLDevice> device) {
   return nullptr;
 }
 
-// The GPU, or why there is none to use.
-Status Find(id<MTLDevice> __strong& device) {
-  device = MTLCreateSystemDefaultDevice();
-  if (device == nil)
-    return FailedPrecondition(
-        "Metal finds no GPU (a virtual machine, or a session without one); use --backend cpu");
-  if (FamilyOf(device) == nullptr)
-    return FailedPrecondition("the GPU, " + Text(device.name) +
-                              ", has no simdgroup matrices (Apple silicon has them); use "
-                              "--backend cpu");
-  return {};
-}
-
-DeviceInfo InfoOf(id<MTLDevice> device) {
-  DeviceInfo info;
-  info.name = Text(device.name);
-  info.family = FamilyOf(device);
-  info.memory_bytes = device.recommendedMaxWorkingSetSize;
-  info.allocated_bytes = device.currentAllocatedSize;
-  info.largest_buffer_bytes = device.maxBufferLength;
-  info.threadgroup_bytes = static_cast<uint32_t>(device.maxThreadgroupMemoryLength);
-  return info;
-}
-
 class MetalBuffer : public Buffer {
  public:
   explicit MetalBuffer(id<MTLBuffer> buffer) : buffer_(buffer) {}
@@ -80,10 +59,10 @@ class MetalBuffer : public Buffer {
 
 class MetalDevice : public Device {
  public:
-  // Compiles the kernels.
+  // Finds the GPU and compiles the kernels.
   Status Open();
 
-  DeviceInfo info() const override { return InfoOf(device_); }
+  DeviceInfo info() const override;
   StatusOr<std::unique_ptr<Buffer>> Allocate(uint64_t bytes, const char* what) override;
   Status Run(std::span<const Batch> batches) override;
 
@@ -99,7 +78,14 @@ class MetalDevice : public Device {
 };
 
 Status MetalDevice::Open() {
-  HATCHERY_RETURN_IF_ERROR(Find(device_));
+  device_ = MTLCreateSystemDefaultDevice();
+  if (device_ == nil)
+    return NotFound(
+        "Metal finds no GPU (a virtual machine, or a session without one); use --backend cpu");
+  if (FamilyOf(device_) == nullptr)
+    return FailedPrecondition("the GPU, " + Text(device_.name) +
+                              ", has no simdgroup matrices (Apple silicon has them); use "
+                              "--backend cpu");
   queue_ = [device_ newCommandQueue];
   if (queue_ == nil) return Unavailable("Metal gives no command queue; try again");
   return Compile();
@@ -116,22 +102,29 @@ Status MetalDevice::Compile() {
   // Warnings come as an error beside a library.
   if (library == nil) return InternalError("Metal does not compile the kernels: " + Text(error));
   for (size_t k = 0; k < kKernels; ++k) {
-    const char* name = KernelName(static_cast<Kernel>(k));
+    const auto kernel = static_cast<Kernel>(k);
+    const char* name = KernelName(kernel);
     id<MTLFunction> function = [library newFunctionWithName:[NSString stringWithUTF8String:name]];
     if (function == nil) return InternalError(std::string("Metal finds no kernel ") + name);
     pipelines_[k] = [device_ newComputePipelineStateWithFunction:function error:&error];
     if (pipelines_[k] == nil)
       return FailedPrecondition(std::string("Metal refuses kernel ") + name + ": " + Text(error) +
                                 "; use --backend cpu");
-    if (pipelines_[k].maxTotalThreadsPerThreadgroup < kThreads ||
-        pipelines_[k].threadExecutionWidth != 32)
-      return FailedPrecondition(std::string("this GPU runs kernel ") + name + " in groups of " +
-                                std::to_string(pipelines_[k].maxTotalThreadsPerThreadgroup) +
-                                " threads, " + std::to_string(pipelines_[k].threadExecutionWidth) +
-                                " at a time; it needs " + std::to_string(kThreads) +
-                                " and 32; use --backend cpu");
+    HATCHERY_RETURN_IF_ERROR(CheckThreads(kernel, pipelines_[k].maxTotalThreadsPerThreadgroup,
+                                          pipelines_[k].threadExecutionWidth));
   }
   return {};
+}
+
+DeviceInfo MetalDevice::info() const {
+  DeviceInfo info;
+  info.name = Text(device_.name);
+  info.family = FamilyOf(device_);
+  info.memory_bytes = device_.recommendedMaxWorkingSetSize;
+  info.allocated_bytes = device_.currentAllocatedSize;
+  info.largest_buffer_bytes = device_.maxBufferLength;
+  info.threadgroup_bytes = static_cast<uint32_t>(device_.maxThreadgroupMemoryLength);
+  return info;
 }
 
 StatusOr<std::unique_ptr<Buffer>> MetalDevice::Allocate(uint64_t bytes, const char* what) {
@@ -198,15 +191,7 @@ Status MetalDevice::Run(std::span<const Batch> batches) {
 
 }  // namespace
 
-StatusOr<DeviceInfo> ReadInfo() {
-  @autoreleasepool {
-    id<MTLDevice> device = nil;
-    HATCHERY_RETURN_IF_ERROR(Find(device));
-    return InfoOf(device);
-  }
-}
-
-StatusOr<std::unique_ptr<Device>> OpenDevice() {
+StatusOr<std::unique_ptr<Device>> OpenMetal() {
   @autoreleasepool {
     auto device = std::make_unique<MetalDevice>();
     HATCHERY_RETURN_IF_ERROR(device->Open());

@@ -39,7 +39,7 @@ class MetalReplica : public Replica {
         options_(options),
         device_(std::move(device)) {}
 
-  // Takes memory, tries the device, and sets the initial weights.
+  // Takes memory and sets the initial weights.
   Status Open(DataView data);
 
   const JobSpec& spec() const override { return spec_; }
@@ -66,7 +66,6 @@ class MetalReplica : public Replica {
   Status Reserve(uint64_t bytes, const char* what, BufferPointer& out);
   Status AllocateModel();
   Status LoadData(DataView data);
-  Status CheckProducts();
 
   // Arguments of sequences that are all `members` of the perturbed population, or streams.
   apple::EvaluateArguments Arguments(bool perturbed) const;
@@ -126,7 +125,6 @@ Status MetalReplica::Open(DataView data) {
   const uint64_t all = Ceil(std::max(spec_.population, spec_.held_out_streams), apple::kTile);
   groups_ = static_cast<uint32_t>(std::clamp<uint64_t>(options_.bytes / group_bytes, 1,
                                                        std::min<uint64_t>(options_.groups, all)));
-  HATCHERY_RETURN_IF_ERROR(CheckProducts());
   HATCHERY_RETURN_IF_ERROR(AllocateModel());
   HATCHERY_RETURN_IF_ERROR(LoadData(data));
   return Restore(0, InitialWeights(model_, spec_.seed));
@@ -156,33 +154,6 @@ Status MetalReplica::LoadData(DataView data) {
   HATCHERY_RETURN_IF_ERROR(Allocate(held_out_bytes_, "the held-out data", held_out_));
   std::copy(data.train.begin(), data.train.end(), train_->as<uint8_t>());
   std::copy(data.held_out.begin(), data.held_out.end(), held_out_->as<uint8_t>());
-  return {};
-}
-
-// Extreme values, in lengths that take every path through a product.
-Status MetalReplica::CheckProducts() {
-  for (const uint32_t columns : {apple::kExactColumns + 32, apple::kExactColumns + 128}) {
-    BufferPointer values, wrong;
-    HATCHERY_RETURN_IF_ERROR(Allocate(2 * apple::kTile * columns, "a trial product", values));
-    HATCHERY_RETURN_IF_ERROR(Allocate(32 * sizeof(uint32_t), "a trial's outcome", wrong));
-    int8_t* value = values->as<int8_t>();
-    for (uint32_t i = 0; i < 2 * apple::kTile * columns; ++i) {
-      // The first half of the rows of each factor is nothing but extremes.
-      const bool extreme = i / columns % apple::kTile < apple::kTile / 2;
-      const int32_t low = i < apple::kTile * columns ? -127 : -128;
-      value[i] = extreme ? static_cast<int8_t>(i / columns % 2 == 0 ? low : 127)
-                         : static_cast<int8_t>(
-                               core::ClipWeight(static_cast<int32_t>(core::Mix(i) & 0xFF) - 128));
-    }
-    Dispatch dispatch{
-        Kernel::kCheckProduct, {{values.get()}, {wrong.get()}}, Bytes(columns), 1, 256};
-    const Batch batch = {dispatch};
-    HATCHERY_RETURN_IF_ERROR(device_->Run({&batch, 1}));
-    for (uint32_t lane = 0; lane < 32; ++lane)
-      if (wrong->as<uint32_t>()[lane] != 0)
-        return FailedPrecondition("the matrix units of " + device_->info().name +
-                                  " do not add int8 products exactly; use --backend cpu");
-  }
   return {};
 }
 
@@ -434,18 +405,5 @@ StatusOr<std::unique_ptr<Replica>> CreateMetalReplica(const JobSpec& spec, DataV
   HATCHERY_ASSIGN_OR_RETURN(auto device, apple::OpenDevice());
   return CreateMetalReplica(std::move(device), spec, data, options);
 }
-
-bool MetalPresent() { return apple::ReadInfo().ok(); }
-
-StatusOr<apple::DeviceInfo> ReadMetalInfo() { return apple::ReadInfo(); }
-
-namespace apple {
-const char* KernelName(Kernel kernel) {
-  static constexpr const char* kNames[kKernels] = {
-      "DrawNoise",      "EvaluateNear",   "EvaluateFar", "CheckProduct",
-      "UpdateMatrices", "UpdateElements", "DigestWords"};
-  return kNames[static_cast<size_t>(kernel)];
-}
-}  // namespace apple
 
 }  // namespace hatchery

@@ -24,15 +24,9 @@ struct MetalOptions {
   bool far = false;
 };
 
-// Whether this process can use an Apple GPU through Metal.
-bool MetalPresent();
-
-// What Metal says of the GPU. kFailedPrecondition where there is no Metal, with the reason.
-StatusOr<apple::DeviceInfo> ReadMetalInfo();
-
 // A replica at step 0 with initial weights, on this machine's GPU. `data` may be empty for replay,
-// digest and sampling; it is copied. Errors: an invalid spec, data too short, no Metal, too little
-// memory, a GPU that does not multiply exactly.
+// digest and sampling; it is copied. Errors: an invalid spec, data too short, those of
+// apple::OpenDevice, too little memory.
 StatusOr<std::unique_ptr<Replica>> CreateMetalReplica(const JobSpec& spec, DataView data,
                                                       const MetalOptions& options = {});
 
@@ -40,12 +34,5 @@ StatusOr<std::unique_ptr<Replica>> CreateMetalReplica(const JobSpec& spec, DataV
 StatusOr<std::unique_ptr<Replica>> CreateMetalReplica(std::unique_ptr<apple::Device> device,
                                                       const JobSpec& spec, DataView data,
                                                       const MetalOptions& options = {});
-
-namespace apple {
-// This machine's GPU, its kernels compiled.
-StatusOr<std::unique_ptr<Device>> OpenDevice();
-// Metal's own device, without the kernels.
-StatusOr<DeviceInfo> ReadInfo();
-}  // namespace apple
 
 }  // namespace hatchery

@@ -362,13 +362,11 @@ inline Evaluation<Bytes, Words> Prepare(device const int8_t* weights, device con
 
 using namespace hatchery;
 
-kernel void EvaluateNear(device const int8_t* weights [[buffer(0)]],
-                         device const int8_t* noise [[buffer(1)]],
-                         device const uint8_t* bytes [[buffer(2)]],
-                         device int8_t* scratch [[buffer(3)]],
-                         device apple::SequenceSums* sums [[buffer(4)]],
-                         device const uint32_t* stop [[buffer(5)]],
-                         constant apple::EvaluateArguments& args [[buffer(6)]], HATCHERY_THREAD) {
+HATCHERY_KERNEL EvaluateNear(
+    device const int8_t* weights [[buffer(0)]], device const int8_t* noise [[buffer(1)]],
+    device const uint8_t* bytes [[buffer(2)]], device int8_t* scratch [[buffer(3)]],
+    device apple::SequenceSums* sums [[buffer(4)]], device const uint32_t* stop [[buffer(5)]],
+    constant apple::EvaluateArguments& args [[buffer(6)]], HATCHERY_THREAD) {
   if (apple::Stopped(stop, shared, thread_index)) return;
   const apple::Shape shape = apple::CopyOf(args.shape);
   const uint32_t first = group * apple::kTile;
@@ -383,13 +381,11 @@ kernel void EvaluateNear(device const int8_t* weights [[buffer(0)]],
 }
 
 // For models whose operands do not fit threadgroup memory.
-kernel void EvaluateFar(device const int8_t* weights [[buffer(0)]],
-                        device const int8_t* noise [[buffer(1)]],
-                        device const uint8_t* bytes [[buffer(2)]],
-                        device int8_t* scratch [[buffer(3)]],
-                        device apple::SequenceSums* sums [[buffer(4)]],
-                        device const uint32_t* stop [[buffer(5)]],
-                        constant apple::EvaluateArguments& args [[buffer(6)]], HATCHERY_THREAD) {
+HATCHERY_KERNEL EvaluateFar(
+    device const int8_t* weights [[buffer(0)]], device const int8_t* noise [[buffer(1)]],
+    device const uint8_t* bytes [[buffer(2)]], device int8_t* scratch [[buffer(3)]],
+    device apple::SequenceSums* sums [[buffer(4)]], device const uint32_t* stop [[buffer(5)]],
+    constant apple::EvaluateArguments& args [[buffer(6)]], HATCHERY_THREAD) {
   if (apple::Stopped(stop, shared, thread_index)) return;
   const apple::Shape shape = apple::CopyOf(args.shape);
   const uint32_t first = group * apple::kTile;
@@ -405,9 +401,9 @@ kernel void EvaluateFar(device const int8_t* weights [[buffer(0)]],
 
 // Whether this device's matrix units are what the evaluation relies on: x w^T of kTile rows of
 // `columns` values each, against integers. Every wrong sum adds one.
-kernel void CheckProduct(device const int8_t* values [[buffer(0)]],
-                         device uint32_t* wrong [[buffer(1)]],
-                         constant uint32_t& columns [[buffer(2)]], HATCHERY_THREAD) {
+HATCHERY_KERNEL CheckProduct(device const int8_t* values [[buffer(0)]],
+                             device uint32_t* wrong [[buffer(1)]],
+                             constant uint32_t& columns [[buffer(2)]], HATCHERY_THREAD) {
   const apple::Lane lane =
       apple::FindLane(reinterpret_cast<threadgroup float*>(shared), thread_index);
   if (simdgroup_index != 0) return;

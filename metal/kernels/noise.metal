@@ -6,9 +6,9 @@
 
 using namespace hatchery;
 
-kernel void DrawNoise(device const apple::NoiseUnit* units [[buffer(0)]],
-                      device int8_t* noise [[buffer(1)]],
-                      constant apple::NoiseArguments& args [[buffer(2)]], HATCHERY_THREAD) {
+HATCHERY_KERNEL DrawNoise(device const apple::NoiseUnit* units [[buffer(0)]],
+                          device int8_t* noise [[buffer(1)]],
+                          constant apple::NoiseArguments& args [[buffer(2)]], HATCHERY_THREAD) {
   const uint64_t index = uint64_t{group} * apple::kThreads + thread_index;
   if (index >= uint64_t{args.pairs} * args.units) return;
   const uint32_t pair = static_cast<uint32_t>(index / args.units);

@@ -5,6 +5,10 @@
 
 #include "metal/layout.h"
 
+// HATCHERY_KERNEL: what every kernel begins with. Without the attribute a thread may be given so
+// many registers that a GPU has none for kThreads of them, and could not run the kernel.
+#define HATCHERY_KERNEL [[max_total_threads_per_threadgroup(hatchery::apple::kThreads)]] kernel void
+
 // HATCHERY_THREAD: the last arguments of every kernel, its threadgroup memory and which thread it
 // is. Before them come its buffers, numbered from 0, and one struct of values.
 //

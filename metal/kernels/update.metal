@@ -23,11 +23,12 @@ inline core::Noise KindOf(uint32_t gaussian) {
 
 using namespace hatchery;
 
-kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
-                           device const int8_t* fitness [[buffer(1)]],
-                           device const apple::UpdateTile* tiles [[buffer(2)]],
-                           device int8_t* updated [[buffer(3)]],
-                           constant apple::UpdateArguments& args [[buffer(4)]], HATCHERY_THREAD) {
+HATCHERY_KERNEL UpdateMatrices(device const int8_t* weights [[buffer(0)]],
+                               device const int8_t* fitness [[buffer(1)]],
+                               device const apple::UpdateTile* tiles [[buffer(2)]],
+                               device int8_t* updated [[buffer(3)]],
+                               constant apple::UpdateArguments& args [[buffer(4)]],
+                               HATCHERY_THREAD) {
   const apple::UpdateTile tile = tiles[group];
   const core::Noise kind = apple::KindOf(args.gaussian);
   const uint32_t in_block = core::ElementsPerBlock(kind);
@@ -76,11 +77,12 @@ kernel void UpdateMatrices(device const int8_t* weights [[buffer(0)]],
   }
 }
 
-kernel void UpdateElements(device const int8_t* weights [[buffer(0)]],
-                           device const int8_t* fitness [[buffer(1)]],
-                           device const apple::UpdateTile* tiles [[buffer(2)]],
-                           device int8_t* updated [[buffer(3)]],
-                           constant apple::UpdateArguments& args [[buffer(4)]], HATCHERY_THREAD) {
+HATCHERY_KERNEL UpdateElements(device const int8_t* weights [[buffer(0)]],
+                               device const int8_t* fitness [[buffer(1)]],
+                               device const apple::UpdateTile* tiles [[buffer(2)]],
+                               device int8_t* updated [[buffer(3)]],
+                               constant apple::UpdateArguments& args [[buffer(4)]],
+                               HATCHERY_THREAD) {
   const apple::UpdateTile tile = tiles[group];
   const core::Noise kind = apple::KindOf(args.gaussian);
   const uint32_t in_block = core::ElementsPerBlock(kind);
@@ -108,9 +110,9 @@ kernel void UpdateElements(device const int8_t* weights [[buffer(0)]],
 }
 
 // The digest of words [first, first + count), a part a threadgroup: two lanes each.
-kernel void DigestWords(device const uint64_t* words [[buffer(0)]],
-                        device uint64_t* parts [[buffer(1)]],
-                        constant apple::DigestArguments& args [[buffer(2)]], HATCHERY_THREAD) {
+HATCHERY_KERNEL DigestWords(device const uint64_t* words [[buffer(0)]],
+                            device uint64_t* parts [[buffer(1)]],
+                            constant apple::DigestArguments& args [[buffer(2)]], HATCHERY_THREAD) {
   core::Digest digest;
   for (uint64_t i = uint64_t{group} * apple::kThreads + thread_index; i < args.count;
        i += uint64_t{args.groups} * apple::kThreads)

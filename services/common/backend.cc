@@ -2,6 +2,8 @@
 #include "services/common/backend.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <numeric>
@@ -11,6 +13,7 @@
 #include "kernels/gang.h"
 #include "metal/metal_replica.h"
 #include "services/common/memory.h"
+#include "services/common/printable.h"
 #if HATCHERY_HAS_CUDA
 #include "kernels/cuda/cuda_replica.h"
 #endif
@@ -60,6 +63,24 @@ Status CheckBackend(const BackendOptions& options) {
                          "use --backend cpu");
 }
 
+// The GPU of an Apple machine, for "auto"; null where there is none, or, as is then told, none that
+// serves.
+std::unique_ptr<apple::Device> OpenAppleGpu(const BackendOptions& options) {
+  if (GpusAreDisabled()) return nullptr;
+  auto device = apple::OpenDevice();
+  if (device.ok()) return std::move(*device);
+  static std::atomic_flag told;
+  if (device.status().code() != StatusCode::kNotFound && !told.test_and_set()) {
+    const std::string line =
+        "the GPU is refused, the CPU does the work: " + device.status().message();
+    if (options.on_gpu_refused)
+      options.on_gpu_refused(line);
+    else
+      std::fprintf(stderr, "hatchery: %s\n", Printable(line).c_str());
+  }
+  return nullptr;
+}
+
 std::vector<int> AllDevices() {
   if (GpusAreDisabled()) return {};
   std::vector<int> devices(CudaDeviceCount());
@@ -96,8 +117,9 @@ StatusOr<std::unique_ptr<Replica>> CreateReplica(const JobSpec& spec, DataView d
   const bool divisible = !data.train.empty() || !data.held_out.empty();
   if (options.devices.empty() && !divisible && devices.size() > 1) devices = {devices[0]};
   if (!devices.empty()) return CreateOnDevices(spec, data, devices);
-  if (options.name == "metal" || (options.name == "auto" && !GpusAreDisabled() && MetalPresent()))
-    return CreateMetalReplica(spec, data);
+  if (options.name == "metal") return CreateMetalReplica(spec, data);
+  if (options.name == "auto")
+    if (auto gpu = OpenAppleGpu(options)) return CreateMetalReplica(std::move(gpu), spec, data);
   HATCHERY_RETURN_IF_ERROR(spec.Validate());
   const CpuMemory memory = CpuMemoryOf(spec, options.threads);
   if (divisible) {

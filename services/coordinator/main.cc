@@ -40,6 +40,8 @@ struct Options {
 
 constexpr auto kShutdownGrace = std::chrono::seconds(2);
 
+void LogRefusedGpu(const std::string& line) { WriteLog({LogLevel::kWarning, "gpu_refused", line}); }
+
 EngineOptions EngineOptionsFrom(const Options& options) {
   EngineOptions engine;
   engine.heartbeat_seconds = options.heartbeat_seconds;
@@ -47,7 +49,7 @@ EngineOptions EngineOptionsFrom(const Options& options) {
   if (options.referee == "off")
     engine.referee.reset();
   else
-    engine.referee = BackendOptions{.name = options.referee, .threads = 0};
+    engine.referee = BackendOptions{.name = options.referee, .on_gpu_refused = LogRefusedGpu};
   return engine;
 }
 

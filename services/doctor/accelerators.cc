@@ -2,7 +2,7 @@
 //
 // The backends besides the CPU's, and what gangs of them need. Another backend adds its own
 // function here and to checks.h.
-#include "metal/metal_replica.h"
+#include "metal/device.h"
 #include "services/common/memory.h"
 #include "services/doctor/checks.h"
 #include "services/gang/versions.h"
@@ -78,10 +78,14 @@ Checks CheckCuda() {
 #endif
 
 Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, bool apple_machine) {
-  if (!info.ok() && !apple_machine) return {Verdict::kOk, "metal", "none: not an Apple machine"};
-  if (!info.ok())
+  const bool none = !info.ok() && info.status().code() == StatusCode::kNotFound;
+  if (none && !apple_machine) return {Verdict::kOk, "metal", "none: not an Apple machine"};
+  if (none)
     return {Verdict::kWarn, "metal", info.status().message(),
             "the CPU does the work; log in at the machine itself, or use one with Apple silicon"};
+  if (!info.ok())
+    return {Verdict::kWarn, "metal", "refused: " + info.status().message(),
+            "the CPU does the work; update macOS, and report it if this is Apple silicon"};
   const std::string text = info->name + ", family " + info->family + ", may use " +
                            FormatBytes(info->memory_bytes) + ", of which " +
                            FormatBytes(info->allocated_bytes) + " taken by this program";
@@ -96,7 +100,9 @@ Checks CheckMetal() {
 #else
   constexpr bool kApple = false;
 #endif
-  return {JudgeMetal(ReadMetalInfo(), kApple)};
+  const auto device = apple::OpenDevice();
+  return {JudgeMetal(device.ok() ? StatusOr<apple::DeviceInfo>((*device)->info()) : device.status(),
+                     kApple)};
 }
 
 Checks CheckGang() {

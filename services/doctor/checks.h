@@ -37,7 +37,7 @@ Checks CheckLimits();  // open files
 
 // accelerators.cc; the place of every backend besides the CPU's.
 Checks CheckCuda();   // driver, runtime, each device
-Checks CheckMetal();  // the GPU of an Apple machine
+Checks CheckMetal();  // the GPU of an Apple machine: its kernels compiled, its products tried
 Checks CheckGang();   // MPI and NCCL
 
 // clock.cc; takes a quarter of a second.
@@ -56,7 +56,7 @@ Check JudgeCpu(const std::string& cpuinfo, const std::string& backend);
 Check JudgeCores(unsigned hardware_threads, unsigned allowed, double quota);  // quota: 0: none
 Check JudgeFreeSpace(const std::string& directory, uint64_t free_bytes);
 Check JudgeSync(const std::string& directory, double median_seconds, double longest_seconds);
-// `info`: what Metal says of the GPU.
+// `info`: what Metal says of the GPU once it is opened as a replica opens it.
 Check JudgeMetal(const StatusOr<apple::DeviceInfo>& info, bool apple_machine);
 // `seconds`: the coordinator's clock minus ours, give or take `margin`.
 Check JudgeOffset(double seconds, double margin);

@@ -72,6 +72,9 @@ int Main(int argc, char** argv) {
   if (const auto status = ParseCommandLine(app, argc, argv)) return *status;
 
   StartLog(log);
+  backend.on_gpu_refused = [](const std::string& line) {
+    WriteLog({LogLevel::kWarning, "gpu_refused", line});
+  };
   StatusOr<Chaos> parsed = Chaos::Parse(chaos);
   if (!parsed.ok()) return CannotStart(parsed.status());
   options.chaos = std::move(*parsed);

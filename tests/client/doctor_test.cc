@@ -98,10 +98,15 @@ TEST(Doctor, JudgesMetal) {
   EXPECT_THAT(check.text, AllOf(HasSubstr("Apple M2 Max, family Apple 8"), HasSubstr("48.0 GB")));
   info.memory_bytes = 100 << 20;
   EXPECT_EQ(JudgeMetal(info, true).verdict, Verdict::kWarn);
-  check = JudgeMetal(FailedPrecondition("Metal finds no GPU"), true);
+  check = JudgeMetal(NotFound("Metal finds no GPU"), true);
   EXPECT_EQ(check.verdict, Verdict::kWarn);
   EXPECT_THAT(check.text, HasSubstr("finds no GPU"));
-  check = JudgeMetal(FailedPrecondition("nothing"), false);
+  EXPECT_THAT(check.remedy, HasSubstr("log in at the machine itself"));
+  check = JudgeMetal(InternalError("Metal does not compile the kernels"), true);
+  EXPECT_EQ(check.verdict, Verdict::kWarn);
+  EXPECT_EQ(check.text, "refused: Metal does not compile the kernels");
+  EXPECT_THAT(check.remedy, HasSubstr("update macOS"));
+  check = JudgeMetal(NotFound("nothing"), false);
   EXPECT_EQ(check.verdict, Verdict::kOk);
   EXPECT_THAT(check.text, HasSubstr("not an Apple machine"));
 }

@@ -17,6 +17,7 @@ MISTAKES = {
         ("offset:bound.offset", "offset:bound.buffer", "cannot initialize"),
         ("atIndex:index];", "atIndex:queue_];", "cannot initialize"),
         ("options:MTLResourceStorageModeShared", "options:1", "cannot initialize"),
+        ("[k].threadExecutionWidth", "[k].threadWidth", "threadWidth"),
         ("error:&error];\n  // Warnings", "error:error];\n  // Warnings", "error"),
         ("MTLSizeMake(kThreads, 1, 1)", "kThreads", "no viable|cannot|incompatible"),
         ("buffer_.contents", "buffer_.content", "content"),

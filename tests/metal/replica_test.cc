@@ -4,8 +4,6 @@
 // on a Mac on the GPU as well.
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include "cpu_fallback/cpu_replica.h"
 #include "kernels/core/arithmetic.h"
 #include "metal/metal_replica.h"
@@ -29,8 +27,9 @@ enum class Where { kFibers, kGpu };
 class Metal : public testing::TestWithParam<Where> {
  protected:
   void SetUp() override {
-    if (GetParam() == Where::kGpu && !MetalPresent())
-      GTEST_SKIP() << ReadMetalInfo().status().message();
+    if (GetParam() == Where::kFibers) return;
+    if (const auto gpu = apple::OpenDevice(); gpu.status().code() == StatusCode::kNotFound)
+      GTEST_SKIP() << gpu.status().message();
   }
   StatusOr<std::unique_ptr<Replica>> Create(const JobSpec& spec, DataView data,
                                             const MetalOptions& options = {}) {
@@ -352,28 +351,6 @@ TEST(MetalOnFibers, AStepIsFewDispatchesAndOneWaitEachForScoresAndUpdate) {
   EXPECT_EQ(counts.allocations, before.allocations);
 }
 
-TEST(MetalOnFibers, AStopTokenCancels) {
-  JobSpec spec = SmallSpec();
-  spec.window = 3000;
-  const auto train = RandomText(4000, 1), held_out = RandomText(90, 2);
-  MetalOptions options;
-  options.work = 1;  // a part a token
-  auto replica = OnShim(spec, {train, held_out}, options);
-  ASSERT_TRUE(replica.ok());
-  std::stop_source stop;
-  std::jthread later([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    stop.request_stop();
-  });
-  std::vector<int32_t> scores(spec.population);
-  EXPECT_EQ((*replica)->Evaluate({0, spec.pairs()}, stop.get_token(), scores).code(),
-            StatusCode::kCancelled);
-  EXPECT_EQ((*replica)->Validate(0, 3, stop.get_token()).status().code(), StatusCode::kCancelled);
-  // And the replica is as good as before.
-  const auto fresh = OnShim(spec, {train, held_out}, {});
-  EXPECT_TRUE(*(*replica)->Validate(0, 3, {}) == *(*fresh)->Validate(0, 3, {}));
-}
-
 TEST(MetalOnFibers, HeldOutStreamsOfSeveralGroups) {
   JobSpec spec = SmallSpec();
   spec.held_out_streams = 70;
@@ -409,13 +386,52 @@ TEST(MetalOnFibers, NoPartIsLongerThanTheCut) {
   }
 }
 
+// The default cut, for a model of the size that people train: its evaluation is planned and not
+// run.
+TEST(MetalOnFibers, ThePartsOfTheDefaultCutAreAsManyAsTheArithmeticSays) {
+  JobSpec spec;  // egg 6 x 256: 6 x 12 x 256^2 + 256^2 = 4,784,128 multiply-adds a token
+  spec.hidden = 256;
+  spec.layers = 6;
+  spec.population = 32768;
+  spec.group_size = 2;
+  spec.window = 100;
+  spec.held_out_streams = 1;
+  const std::vector<uint8_t> train(1000), held_out(1001);
+  DeviceSettings settings;
+  settings.dry = true;
+  shim::Counts counts;
+  const auto replica = OnShim(spec, {train, held_out}, {}, settings, &counts);
+  ASSERT_TRUE(replica.ok()) << replica.status().message();
+  // 256 threadgroups of 32 members, four times, each after its noise: 2^39 multiply-adds are 14
+  // tokens of 8,192 members, and 100 tokens 8 parts of so many.
+  std::vector<int32_t> scores(spec.population);
+  ASSERT_TRUE((*replica)->Evaluate({0, spec.pairs()}, {}, scores).ok());
+  EXPECT_EQ(counts.batches, 4u * (1 + 8));
+  EXPECT_EQ(counts.dispatches, counts.batches);
+  EXPECT_EQ(counts.longest, 14u * 8192);
+  // One stream counts as the 1,024 members that fill a GPU: 112 tokens a part, 9 parts of 1,000.
+  counts = {};
+  ASSERT_TRUE((*replica)->Validate(0, 1, {}).ok());
+  EXPECT_EQ(counts.batches, 9u);
+  EXPECT_EQ(counts.longest, 112u * 1024);
+}
+
 TEST(MetalOnFibers, AGpuThatRoundsIsRefused) {
+  EXPECT_TRUE(apple::CheckProducts(*shim::MakeDevice()).ok());
   DeviceSettings settings;
   settings.wrong_products = true;
-  const auto replica = OnShim(SmallSpec(), {}, {}, settings);
-  ASSERT_FALSE(replica.ok());
-  EXPECT_EQ(replica.status().message(),
+  EXPECT_EQ(apple::CheckProducts(*shim::MakeDevice(settings)).message(),
             "the matrix units of Shim do not add int8 products exactly; use --backend cpu");
+}
+
+// Every kernel demands its threads of the compiler; should one still be given fewer, it is not run.
+TEST(MetalOnFibers, AGpuOfSmallerThreadgroupsIsRefused) {
+  EXPECT_TRUE(apple::CheckThreads(apple::Kernel::kEvaluateNear, 256, 32).ok());
+  EXPECT_TRUE(apple::CheckThreads(apple::Kernel::kEvaluateNear, 1024, 32).ok());
+  EXPECT_FALSE(apple::CheckThreads(apple::Kernel::kEvaluateNear, 256, 16).ok());
+  EXPECT_EQ(apple::CheckThreads(apple::Kernel::kEvaluateNear, 192, 32).message(),
+            "the GPU runs kernel EvaluateNear in groups of at most 192 threads, 32 at a time; it "
+            "needs 256 and 32; use --backend cpu");
 }
 
 TEST(MetalOnFibers, TooLittleMemoryIsNamed) {
@@ -430,9 +446,9 @@ TEST(MetalOnFibers, TooLittleMemoryIsNamed) {
 
 #if !defined(__APPLE__)
 TEST(MetalElsewhere, ThereIsNone) {
-  EXPECT_FALSE(MetalPresent());
   const auto replica = CreateMetalReplica(SmallSpec(), DataView{});
   ASSERT_FALSE(replica.ok());
+  EXPECT_EQ(replica.status().code(), StatusCode::kNotFound);
   EXPECT_EQ(replica.status().message(),
             "Metal is there on Apple machines only, and this is none; use --backend cpu or cuda");
 }

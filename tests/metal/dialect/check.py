@@ -38,6 +38,13 @@ def diagnostics(output):
             if re.search(r"(error|warning): ", line) and "nested namespace" not in line]
 
 
+def number_in(node):
+    """The first number that is written in a part of a syntax tree."""
+    if "value" in node:
+        return node["value"]
+    return next((n for n in map(number_in, node.get("inner", ())) if n), None)
+
+
 class Tree:
     """What is wrong in a syntax tree."""
 
@@ -45,7 +52,13 @@ class Tree:
         self.findings = []
         self.calls = {}  # of a function: those that it names
         self.names = {}
+        self.threads = {}  # a threadgroup's most, of each kernel
+        self.threads_run = None  # that the host runs
         self.walk(root, None)
+        for kernel, threads in self.threads.items():
+            if threads != self.threads_run:
+                self.findings.append(f"kernel {kernel}: for threadgroups of {threads or 'any number of'}"
+                                     f" threads, not of kThreads, {self.threads_run}")
         for function in self.calls:
             if function in self.reached(function):
                 self.findings.append(f"recursion: {self.names[function]}")
@@ -69,6 +82,11 @@ class Tree:
             if node.get("previousDecl"):
                 function = node["previousDecl"]
             kind_of_type = kind_of_type.split("(")[0]
+            attributes = {child["kind"]: child for child in node.get("inner", ()) if child}
+            if "OpenCLKernelAttr" in attributes:
+                self.threads[name] = number_in(attributes.get("AnnotateAttr", {}))
+        if kind == "VarDecl" and name == "kThreads":
+            self.threads_run = number_in(node)
         if name and kind.endswith("Decl") and not node.get("isImplicit"):
             if "__generic" in kind_of_type:
                 self.findings.append(f"no address space: {name}: {kind_of_type}")
@@ -90,7 +108,8 @@ class Tree:
 
 def numbered_wrongly(text):
     """Kernels whose arguments are not buffers 0, 1, ..., then HATCHERY_THREAD."""
-    for match in re.finditer(r"^kernel void (\w+)\((.*?)\)\s*\{", text, re.S | re.M):
+    kernel = r"^(?:HATCHERY_KERNEL|kernel void) (\w+)\((.*?)\)\s*\{"
+    for match in re.finditer(kernel, text, re.S | re.M):
         name, arguments = match.groups()
         arguments = [a.strip() for a in arguments.split(",")]
         numbers = [re.search(r"\[\[buffer\((\d+)\)\]\]$", a) for a in arguments[:-1]]

@@ -68,6 +68,7 @@ class ShimDevice : public apple::Device {
   Status Run(std::span<const apple::Batch> batches) override {
     if (counts_) ++counts_->waits;
     for (const apple::Batch& batch : batches) {
+      if (settings_.before) settings_.before(batch);
       if (counts_) ++counts_->batches;
       if (counts_) counts_->longest = std::max(counts_->longest, MemberTokens(batch));
       for (const apple::Dispatch& dispatch : batch) HATCHERY_RETURN_IF_ERROR(RunOne(dispatch));
@@ -108,6 +109,7 @@ Status ShimDevice::RunOne(const apple::Dispatch& dispatch) {
       return InternalError(std::string(entry->name) + ": a bad buffer or offset");
     buffers.push_back(bound.buffer->data() + bound.offset);
   }
+  if (settings_.dry) return {};
   ShimBuffer arguments(dispatch.arguments.size());
   std::memcpy(arguments.data(), dispatch.arguments.data(), dispatch.arguments.size());
   for (uint32_t group = 0; group < dispatch.groups; ++group) {

@@ -3,6 +3,7 @@
 // A device that runs the kernels on this processor, thread for thread, for tests.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "metal/device.h"
@@ -14,6 +15,8 @@ struct DeviceSettings {
   uint32_t threadgroup_bytes = 32 << 10;
   uint64_t memory_bytes = uint64_t{1} << 30;
   bool wrong_products = false;  // stands for a GPU whose matrix units round
+  bool dry = false;             // checks and counts what it is asked for, and computes nothing
+  std::function<void(const hatchery::apple::Batch&)> before = {};  // told of each, before it runs
 };
 
 // What a device was asked to do.
