@@ -30,6 +30,7 @@ bool AllOk(std::span<const RankReply> replies) {
                      [](const RankReply& r) { return r.code == StatusCode::kOk; });
 }
 
+#if HATCHERY_HAS_NCCL
 // Why the others gave up too: the first that failed by itself.
 std::string WhyFailed(std::span<const RankReply> replies) {
   for (size_t rank = 0; rank < replies.size(); ++rank)
@@ -37,6 +38,7 @@ std::string WhyFailed(std::span<const RankReply> replies) {
       return "rank " + std::to_string(rank) + ": " + replies[rank].text;
   return "stopped";
 }
+#endif
 
 }  // namespace
 
