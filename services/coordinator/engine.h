@@ -106,8 +106,6 @@ class Engine {
   };
   StatusOr<News> WaitForNews(const std::string& job, size_t seen, v1::JobState::State state);
 
-  // kDataLoss if the job's journal says that its step has another digest.
-  Status CheckAgainstJournal(const std::string& job, const Checkpoint& checkpoint) const;
   // The newest sound checkpoint at or before a step that agrees with the journal, and is not beyond
   // it: both may have been restored from a backup. Nothing if there is none.
   struct OpenCheckpoint {
@@ -158,6 +156,8 @@ class Engine {
   // OK at once if the catalogue has that already. Durably: it is on stable storage on return.
   Status SaveState(const v1::JobState& state, bool durably);
   void SaveUnstored();
+  // Without mutex_. kDataLoss if the job's journal says that its step has another digest.
+  Status CheckAgainstJournal(const std::string& job, const Checkpoint& checkpoint) const;
   // Without mutex_. Compares a checkpoint with the one before it.
   void MeasureWeights(const std::string& job, const Checkpoint& checkpoint);
   // A failure of the catalogue stops nothing: it is an index.

@@ -13,6 +13,30 @@ namespace {
 using testing::HasSubstr;
 using State = v1::JobState;
 
+// Worker y cannot follow job a's journal: at step 2 its replica has the true digest.
+void Accuse(FakeWorld& world) {
+  v1::WorkerMessage message;
+  v1::Failure& failure = *message.mutable_failure();
+  failure.set_job_id("a");
+  failure.set_step(2);
+  failure.set_digest(FakeWorld::DigestAt(2));
+  world.Say("y", message);
+  world.Judge();
+}
+
+// Worker y lies about one shard of a job of four steps; x, which would see it, is stuck.
+void LieOnce(FakeWorld& world) {
+  StartJob(world, 4, {"x", "y"}, 1);
+  world.workers["y"].lies_from = 1;
+  world.workers["x"].stuck = true;
+  const uint64_t before = world.workers["y"].results;
+  for (int i = 0; i < 50 && world.workers["y"].results == before; ++i) {
+    world.Work("x");
+    world.Work("y");
+  }
+  ASSERT_EQ(world.workers["y"].results, before + 1);
+}
+
 TEST(CoreTest, AMinorityDigestIsQuarantined) {
   FakeWorld world;
   StartJob(world, 6, {"x", "y", "z"}, 2);
@@ -137,16 +161,10 @@ TEST(CoreTest, ALoneWorkersWrongCommitIsFoundWhenASecondComes) {
   StartJob(world, 9, {"x"}, 1);
   world.workers["x"].wrong_from = 2;  // wrong before it votes
   RunToStep(world, "a", 3);
-  v1::WorkerMessage message;  // y cannot follow the journal
   world.Join("y");
   world.Work("y");
   world.Work("y");
-  v1::Failure& failure = *message.mutable_failure();
-  failure.set_job_id("a");
-  failure.set_step(2);
-  failure.set_digest(FakeWorld::DigestAt(2));
-  world.Say("y", message);
-  world.Judge();
+  Accuse(world);
   EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED);
   EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
 }
@@ -166,13 +184,7 @@ TEST(CoreTest, AWrongCommitIsFoundAfterARestartAndAgainAfterAResume) {
   world.Join("y");
   for (int i = 0; i < 2; ++i) {
     while (world.Work("y")) continue;
-    v1::WorkerMessage message;
-    v1::Failure& failure = *message.mutable_failure();
-    failure.set_job_id("a");
-    failure.set_step(2);
-    failure.set_digest(FakeWorld::DigestAt(2));
-    world.Say("y", message);
-    world.Judge();
+    Accuse(world);
     EXPECT_EQ(world.core.Job("a")->state(), State::PAUSED) << i;
     EXPECT_THAT(world.core.Job("a")->reason(), HasSubstr("fsck"));
     world.Do(*world.core.Resume(world.now, "a"));
@@ -187,13 +199,7 @@ TEST(CoreTest, ARefereeThatFailedIsAskedAgain) {
   world.Join("y");
   const auto accuse = [&] {
     while (world.Work("y")) continue;
-    v1::WorkerMessage message;
-    v1::Failure& failure = *message.mutable_failure();
-    failure.set_job_id("a");
-    failure.set_step(2);
-    failure.set_digest(FakeWorld::DigestAt(2));
-    world.Say("y", message);
-    world.Judge();
+    Accuse(world);
   };
   world.referee_status = ResourceExhausted("no memory");
   accuse();
@@ -257,15 +263,7 @@ TEST(CoreTest, AnAuditOutlivesALossOfAllConnections) {
   CoreOptions options;
   options.audit_share = 1;
   FakeWorld world(options);
-  StartJob(world, 4, {"x", "y"}, 1);
-  world.workers["y"].lies_from = 1;
-  world.workers["x"].stuck = true;
-  const uint64_t before = world.workers["y"].results;
-  for (int i = 0; i < 50 && world.workers["y"].results == before; ++i) {
-    world.Work("x");
-    world.Work("y");
-  }
-  ASSERT_EQ(world.workers["y"].results, before + 1);  // one lie
+  ASSERT_NO_FATAL_FAILURE(LieOnce(world));
   world.Leave("x");
   world.Leave("y");
   world.RunToEnd(10, 5);
@@ -284,15 +282,7 @@ TEST(CoreTest, AWorkerThatCameBackIsNoSecondOpinionOnItself) {
   CoreOptions options;
   options.audit_share = 1;
   FakeWorld world(options);
-  StartJob(world, 4, {"x", "y"}, 1);
-  world.workers["y"].lies_from = 1;
-  world.workers["x"].stuck = true;
-  const uint64_t before = world.workers["y"].results;
-  for (int i = 0; i < 50 && world.workers["y"].results == before; ++i) {
-    world.Work("x");
-    world.Work("y");
-  }
-  ASSERT_EQ(world.workers["y"].results, before + 1);  // one lie
+  ASSERT_NO_FATAL_FAILURE(LieOnce(world));
   // Its old stream still stands.
   world.workers["y"].stuck = true;
   world.Join("z", "y");
